@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+/// @notice How a delta becomes integers and how their sum moves the model.
+struct IntegerTerms {
+    uint32 words; // d, length of the flat model
+    uint8 width; // w: 8, 16 or 32
+    uint8 bits; // b; Q = 2^(b-1) - 1
+    uint8 weightMax;
+    uint32 tau; // 1..Q
+    uint8 scaleBits; // s <= 24
+    uint64 numerator; // numerator / denominator = eta * weightMax * 2^(20 - s)
+    uint64 denominator;
+    int8 clipNormLog2; // C = 2^clipNormLog2
+}
+
+/// @notice Lengths of the phases in seconds.
+struct Windows {
+    uint32 collect; // draw -> attestDeadline
+    uint32 settle; // attestDeadline -> inclusion view 0
+    uint32 view;
+    uint32 demand; // accepted set -> demand end
+    uint32 roots; // demand end -> root deadline = start of proposal view 0
+    uint32 challenge;
+    uint32 abort; // roll call after the last inclusion view
+    uint32 finality;
+}
+
+struct TaskTerms {
+    IntegerTerms integers;
+    Windows windows;
+    uint16 trainers; // length of the roster, <= 256
+    uint16 trainersMin; // n_min
+    uint8 columns; // k
+    uint8 seatsPerColumn; // m
+    uint8 epochRounds;
+    uint8 attemptsMax;
+    uint32 rounds;
+}
+
+/// @notice Everything a creator says about a task.
+struct TaskSpecification {
+    TaskTerms terms;
+    uint8 mode; // 0 = sealed; any other is refused
+    bytes32 configuration; // SHA-256 of the configuration file
+    bytes32 modelRoot; // of the initial model
+    bytes32 rosterRoot;
+    uint128 rewardPerRound;
+    uint16 trainerShareBps; // the rest goes to the seats
+}
+
+/// @notice One settled contribution of a trainer, as its leaf in the inclusion tree says.
+/// record = abi.encode(ctx, index, trainer, root, words, width, seedsHash, capsulesHash) ++ 65-byte signature: 321 bytes.
+struct ContributionClaim {
+    uint256 round;
+    uint256 position; // of the leaf in the inclusion tree (rank among the included)
+    bytes record;
+    bytes32[] path; // siblings, bottom up; an odd node is promoted and has none on that level
+}

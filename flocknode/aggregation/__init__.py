@@ -1,0 +1,1 @@
+"""Integer aggregation: ring sums and the server step."""

@@ -1,0 +1,1 @@
+"""Hashing, Merkle trees, EIP-712, signatures, sealing, ChaCha20 masks."""

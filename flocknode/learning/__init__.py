@@ -1,0 +1,1 @@
+"""torch: tasks, state dicts as flat words, training processes, evaluation."""

@@ -1,0 +1,1 @@
+"""libp2p: host, hardened gossip, persistent links, blob exchange."""

@@ -1,0 +1,1 @@
+"""What happens to a delta before it leaves: clipping, quantising, masking."""

@@ -1,0 +1,1 @@
+"""Simulated worlds: network, ledger (the reference of the contracts), checkers."""

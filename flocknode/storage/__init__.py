@@ -1,0 +1,1 @@
+"""Files: the data directory of one node."""
