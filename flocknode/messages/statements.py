@@ -7,7 +7,7 @@ members' words (EIP-712, "Definition of encodeData").
 from dataclasses import astuple, dataclass
 from typing import ClassVar
 
-from flocknode.crypto.eip712 import Domain, type_hash, typed_digest
+from flocknode.crypto.eip712 import Domain, encode_word, type_hash, typed_digest
 from flocknode.primitives import Address, Digest
 
 
@@ -30,7 +30,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class SeatKey:
-    """A seat's sealing key for one attempt. ``key_hash`` is SHA-256 of the suite byte and the key."""
+    """A seat's sealing key for one attempt; ``key_hash`` is SHA-256 of suite byte and key."""
 
     TYPE: ClassVar[str] = "SeatKey(bytes32 ctx,uint256 seat,bytes32 keyHash)"
     ctx: Digest
@@ -56,6 +56,10 @@ class Header:
     """SHA-256 of the seed commitments H(s_1) .. H(s_k), concatenated."""
     capsules_hash: Digest
     """SHA-256 of the capsules, each preceded by its length as two big-endian bytes."""
+
+    def record(self, signature: bytes) -> bytes:
+        """Return the leaf of the inclusion tree: eight words and the 65-byte signature."""
+        return b"".join(map(encode_word, astuple(self))) + signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,9 @@ class Propose:
     aggregate_root: Digest
     model_root: Digest
 
+
+RECORD_BYTES = 8 * 32 + 65
+"""Length of a leaf of the inclusion tree."""
 
 Statement = Context | SeatKey | Header | Attestation | Include | MaskRoot | Propose
 

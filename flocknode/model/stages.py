@@ -22,11 +22,11 @@ class ClippedDelta:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuantisedDelta:
-    """A weighted delta in integers of the task's bit width: int64[d], made by ``quantise`` only."""
+    """A weighted delta in integers of the task's bit width: int32[d], made by ``quantise`` only."""
 
-    values: NDArray[np.int64]
+    values: NDArray[np.int32]
     saturated: int
-    """Number of words that met the quantiser's limit."""
+    """Number of words that the limit cut: more than one in a thousand deserves a warning."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,1 +1,28 @@
-"""libp2p: host, hardened gossip, persistent links, blob exchange."""
+"""One node's place in the network. libp2p lives here and nowhere else."""
+
+from flocknode.p2p.blobs import BlobSource
+from flocknode.p2p.counters import Counters
+from flocknode.p2p.faults import (
+    BlobUnavailableError,
+    NetworkError,
+    OversizedError,
+    PeerUnreachableError,
+    StreamLostError,
+)
+from flocknode.p2p.identity import parse_address, peer_of, peer_text
+from flocknode.p2p.network import Frame, Network
+
+__all__ = [
+    "BlobSource",
+    "BlobUnavailableError",
+    "Counters",
+    "Frame",
+    "Network",
+    "NetworkError",
+    "OversizedError",
+    "PeerUnreachableError",
+    "StreamLostError",
+    "parse_address",
+    "peer_of",
+    "peer_text",
+]

@@ -254,6 +254,4 @@ class Poke:
     task: int
 
 
-Call = (
-    OpenRound | Reveal | Draw | IncludeSet | AnswerRollCall | ProposeModel | Settle | Poke
-)
+Call = OpenRound | Reveal | Draw | IncludeSet | AnswerRollCall | ProposeModel | Settle | Poke

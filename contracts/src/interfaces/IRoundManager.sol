@@ -1,59 +1,177 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {ContributionClaim} from "./Types.sol";
+import {Attempt, ContributionClaim, Plan, Purse, Settlement} from "./Types.sol";
 
 interface IRoundManager {
-    event RoundOpened(uint256 indexed task, uint256 indexed round, uint256 attempt, bytes32 modelRoot, uint256 request);
+    event TaskFunded(uint256 indexed task, address indexed funder, uint256 rewards, uint256 gasPool);
+    event PurseWithdrawn(uint256 indexed task, address indexed creator, uint256 rewards, uint256 gasPool);
+    event RoundOpened(
+        uint256 indexed task, uint256 indexed round, uint256 attempt, bytes32 modelRoot, uint256 request
+    );
     event CommitteeDrawn(
-        uint256 indexed task, uint256 indexed round, uint256 attempt, bytes32 modelRoot, bytes32 seed, bytes32 ctx,
-        uint256[] committee, address[] signers, uint256 drawnAt, uint256 frozenTrainers
+        uint256 indexed task,
+        uint256 indexed round,
+        uint256 attempt,
+        bytes32 modelRoot,
+        bytes32 seed,
+        bytes32 ctx,
+        uint256[] committee,
+        address[] signers,
+        uint256 drawnAt,
+        uint256 frozenTrainers
     );
     event SetAccepted(
-        uint256 indexed task, uint256 indexed round, uint256 attempt, uint256 view_, bytes32 inclusionRoot, uint256 trainers,
-        uint256 weight, uint256 seats, bytes32[] commitments, uint256 acceptedAt
+        uint256 indexed task,
+        uint256 indexed round,
+        uint256 attempt,
+        uint256 view_,
+        bytes32 inclusionRoot,
+        uint256 trainers,
+        uint256 weight,
+        uint256 seats,
+        bytes32[] commitments,
+        uint256 acceptedAt
     );
     event RollCalled(uint256 indexed task, uint256 indexed round, uint256 attempt, uint256 seat);
     event ProposalAccepted(
-        uint256 indexed task, uint256 indexed round, uint256 attempt, uint256 view_, bytes32[] maskRoots, bytes32 aggregateRoot,
-        bytes32 modelRoot, uint256 seats, uint256 acceptedAt
+        uint256 indexed task,
+        uint256 indexed round,
+        uint256 attempt,
+        uint256 view_,
+        bytes32[] maskRoots,
+        bytes32 aggregateRoot,
+        bytes32 modelRoot,
+        uint256 seats,
+        uint256 acceptedAt
     );
-    event RoundSettled(uint256 indexed task, uint256 indexed round, uint256 attempt, bytes32 modelRoot, uint256 settledAt);
+    event RoundSettled(
+        uint256 indexed task, uint256 indexed round, uint256 attempt, bytes32 modelRoot, uint256 settledAt
+    );
     event AttemptAborted(uint256 indexed task, uint256 indexed round, uint256 attempt, bool spent, uint256 noShows);
     event TaskPaused(uint256 indexed task, uint256 indexed round);
     event TaskResumed(uint256 indexed task, uint256 indexed round);
+    event TaskFinished(uint256 indexed task, bytes32 modelRoot);
     event GasRefundCredited(uint256 indexed task, address indexed relayer, uint256 amount);
+    event GasRefundWithdrawn(address indexed relayer, uint256 amount);
     event TrainerPaid(uint256 indexed task, uint256 indexed round, address indexed trainer, uint256 amount);
     event SeatPaid(uint256 indexed task, uint256 indexed round, uint256 indexed validator, uint256 amount);
 
-    /// Statement arguments; signatures are 65-byte low-s, in seat order of the set bits of `seats`.
+    error RoundManagerWrongPeer(address peer);
+    error RoundManagerNotCreator(uint256 task, address caller);
+    error RoundManagerWrongPhase(uint256 task, uint256 phase);
+    error RoundManagerWrongAttempt(uint256 round, uint256 attempt);
+    error RoundManagerUnfunded(uint256 rewards, uint256 rewardPerRound);
+    error RoundManagerTooFewOrganisations(uint256 eligible, uint256 seats);
+    error RoundManagerBeaconNotReady(uint256 request);
+    error RoundManagerTooEarly(uint256 opensAt);
+    error RoundManagerTooLate(uint256 closedAt);
+    error RoundManagerUnknownView(uint256 view_);
+    error RoundManagerRoster(uint256 trainers);
+    error RoundManagerTooFewTrainers(uint256 included, uint256 trainersMin);
+    error RoundManagerFrozenSet(uint256 trainers, uint256 frozen);
+    error RoundManagerWeight(uint256 weight);
+    error RoundManagerNoMajority(uint256 seats);
+    error RoundManagerNoQuorum(uint256 seats);
+    error RoundManagerUnknownSeat(uint256 seat);
+    error RoundManagerAlreadyRecorded(uint256 seat);
+    error RoundManagerLength(uint256 length, uint256 expected);
+    error RoundManagerZeroRoot();
+    error RoundManagerNothingDue(uint256 task);
+    error RoundManagerNotSettled(uint256 task, uint256 round);
+    error RoundManagerAlreadyClaimed(uint256 task, uint256 round);
+    error RoundManagerWrongRecord(uint256 task, uint256 round, uint256 position);
+    error RoundManagerNotSeated(uint256 round, uint256 validator);
+    error RoundManagerAmount(uint256 amount);
+    error RoundManagerPaymentFailed();
+
+    /// @dev Statement arguments; signatures are 65 bytes each, low s, in seat order of the set bits of `seats`.
     struct InclusionArgs {
-        uint256 task; uint256 round; uint256 attempt; uint256 view_; bytes32 inclusionRoot; uint256 trainers; uint256 weight;
-        uint256 seats; bytes32[] commitments; bytes signatures;
-    }
-    struct ProposalArgs {
-        uint256 task; uint256 round; uint256 attempt; uint256 view_; bytes32[] maskRoots; bytes32 aggregateRoot; bytes32 modelRoot;
-        uint256 seats; bytes signatures;
-    }
-    struct RollCallArgs {
-        uint256 task; uint256 round; uint256 attempt; uint256 seat; uint256 view_; bytes32 inclusionRoot; uint256 trainers;
-        uint256 weight; bytes32 commitment; bytes signature;
+        uint256 task;
+        uint256 round;
+        uint256 attempt;
+        uint256 view_;
+        bytes32 inclusionRoot;
+        uint256 trainers;
+        uint256 weight;
+        uint256 seats;
+        bytes32[] commitments;
+        bytes signatures;
     }
 
-    /// Creator: add rewards (tokens) and the gas pool (native coin).
+    struct ProposalArgs {
+        uint256 task;
+        uint256 round;
+        uint256 attempt;
+        uint256 view_;
+        bytes32[] maskRoots;
+        bytes32 aggregateRoot;
+        bytes32 modelRoot;
+        uint256 seats;
+        bytes signatures;
+    }
+
+    struct RollCallArgs {
+        uint256 task;
+        uint256 round;
+        uint256 attempt;
+        uint256 seat;
+        uint256 view_;
+        bytes32 inclusionRoot;
+        uint256 trainers;
+        uint256 weight;
+        bytes32 commitment;
+        bytes signature;
+    }
+
+    /// @notice Add rewards (tokens, by allowance) and the gas pool (native coin) to a task. Anyone.
     function fund(uint256 task, uint256 rewards) external payable;
-    /// Permissionless: open the first round of a funded task.
+
+    /// @notice Take back what no round has reserved. Creator only, while the task is paused or finished, or not yet open.
+    function withdrawPurse(uint256 task) external;
+
+    /// @notice Open the first round of a task that can pay for one. Anyone.
     function openRound(uint256 task) external;
+
+    /// @notice Seat the committee once the beacon is ready. Anyone.
     function draw(uint256 task) external;
+
+    /// @notice Fix the inclusion set of the attempt, by a majority of each column. Anyone with the signatures.
     function include(InclusionArgs calldata a) external;
+
+    /// @notice Put a seat's own Include on record after the last inclusion view. Anyone with the signature.
     function answerRollCall(RollCallArgs calldata a) external;
+
+    /// @notice Propose the next model, by two thirds of all seats. Anyone with the signatures.
     function propose(ProposalArgs calldata a) external;
-    /// After the challenge window: adopts the model root and opens the next round, drawing at once where it can.
+
+    /// @notice After the challenge window: adopt the model root and open the next round, drawing at once where it can. Anyone.
     function settle(uint256 task) external;
-    /// The exit that is due: abort (no set, after the roll call), void (spent), draw failed, pause.
+
+    /// @notice Take the exit that is due: abort (no set, after the roll call), spend (no proposal), ask a failed beacon again. Anyone.
     function poke(uint256 task) external;
+
+    /// @notice Open the paused round again, as its next attempt. Creator only.
     function resume(uint256 task) external;
+
+    /// @notice Pay trainers for their settled contributions. Anyone; the trainers receive it.
     function claimTrainer(uint256 task, ContributionClaim[] calldata claims) external;
+
+    /// @notice Pay a validator's seats of settled rounds to its owner. Anyone.
     function claimSeats(uint256 task, uint256 validator, uint256[] calldata rounds) external;
+
+    /// @notice Withdraw the caller's refunds.
     function withdrawRefund() external returns (uint256 amount);
+
+    /// @notice The state of a task: its phase and the attempt in progress.
+    function attemptOf(uint256 task) external view returns (Attempt memory);
+    /// @notice What the rounds of an opened task go by.
+    function planOf(uint256 task) external view returns (Plan memory);
+    /// @notice Validator ids by seat of the committee drawn last.
+    function committeeOf(uint256 task) external view returns (uint256[] memory);
+    function settlementOf(uint256 task, uint256 round) external view returns (Settlement memory);
+    function purseOf(uint256 task) external view returns (Purse memory);
+    function refundOf(address relayer) external view returns (uint256);
+    /// @notice EIP-712 domain separator of all statements.
+    function domainSeparator() external view returns (bytes32);
 }

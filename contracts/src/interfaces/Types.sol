@@ -18,7 +18,7 @@ struct IntegerTerms {
 struct Windows {
     uint32 collect; // draw -> attestDeadline
     uint32 settle; // attestDeadline -> inclusion view 0
-    uint32 view;
+    uint32 view_;
     uint32 demand; // accepted set -> demand end
     uint32 roots; // demand end -> root deadline = start of proposal view 0
     uint32 challenge;
@@ -56,4 +56,72 @@ struct ContributionClaim {
     uint256 position; // of the leaf in the inclusion tree (rank among the included)
     bytes record;
     bytes32[] path; // siblings, bottom up; an odd node is promoted and has none on that level
+}
+
+/// @notice What a round needs of its task, copied when the task opens: three words.
+struct Plan {
+    Windows windows;
+    uint16 trainers;
+    uint16 trainersMin;
+    uint8 columns;
+    uint8 seatsPerColumn;
+    uint8 epochRounds;
+    uint8 attemptsMax;
+    uint32 rounds;
+    uint8 weightMax;
+    uint16 trainerShareBps;
+    uint128 rewardPerRound;
+    bytes32 rosterRoot;
+}
+
+enum Phase {
+    None,
+    Drawing,
+    Collecting,
+    Included,
+    Proposed,
+    Paused,
+    Finished
+}
+
+/// @notice The attempt in progress. Words are rewritten, not cleared: the phase says which of them mean something.
+struct Attempt {
+    Phase phase;
+    uint16 attempt; // counts on through pauses; pauses when a multiple of attemptsMax is reached
+    uint32 round; // from 0
+    uint40 drawnAt;
+    uint40 acceptedAt; // of the set
+    uint40 proposedAt;
+    uint48 request; // of the beacon; 0 if the round opened drawn
+    uint32 draw; // number of the committee, from 1
+    uint32 includeSeats; // bitmap of the accepted set
+    uint32 proposeSeats; // bitmap of the accepted proposal
+    uint32 rollCalled; // bitmap
+    uint32 noShows; // bitmap of the attempt before
+    uint16 included; // number of trainers in the set
+    uint48 nextRequest; // asked ahead for the next epoch, or 0
+    bool spent; // `trainers` is the only bitmap accepted
+    bytes32 modelRoot;
+    bytes32 epochSeed;
+    bytes32 ctx;
+    uint256 trainers; // roster bitmap of the newest set
+    bytes32 setHash; // keccak256(abi.encode(view, inclusionRoot, trainers, weight, seats, keccak256(commitments)))
+    bytes32 proposalHash; // keccak256(abi.encode(view, inclusionRoot, maskRootsHash, aggregateRoot, modelRoot, seats))
+    bytes32 proposedRoot;
+}
+
+/// @notice What remains of a round for pay: two words.
+struct Settlement {
+    bytes32 inclusionRoot;
+    uint128 reward; // 0 until settled, and if the purse was empty
+    uint32 includeSeats;
+    uint32 proposeSeats;
+    uint32 draw; // number of the committee; 0 until settled
+    uint16 included;
+}
+
+/// @notice Unreserved money of a task.
+struct Purse {
+    uint128 rewards; // tokens
+    uint128 gasPool; // native coin
 }

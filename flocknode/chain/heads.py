@@ -1,0 +1,90 @@
+"""The chain's head, asked for once per poll and shared by whoever waits for blocks."""
+
+from dataclasses import dataclass
+
+import trio
+
+from flocknode.chain.client import ChainClient, Json
+from flocknode.chain.errors import EndpointUnreachable
+from flocknode.primitives import Digest, Wei
+
+POLL_SECONDS = 0.1
+OUTAGE_SECONDS_MAX = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What this node needs of a block; ``bloom`` tells which contracts may have logs in it."""
+
+    number: int
+    digest: Digest
+    parent: Digest
+    timestamp: int
+    base_fee: Wei
+    bloom: int
+
+
+class Heads:
+    """The newest and the newest final header; a change wakes every waiter."""
+
+    def __init__(self, client: ChainClient, poll_seconds: float = POLL_SECONDS) -> None:
+        self._client = client
+        self._poll_seconds = poll_seconds
+        self._changed = trio.Event()
+        self._newest: Header | None = None
+        self._final: Header | None = None
+
+    @property
+    def newest(self) -> Header:
+        assert self._newest is not None
+        return self._newest
+
+    @property
+    def final(self) -> Header:
+        assert self._final is not None
+        return self._final
+
+    async def run(self) -> None:
+        """Poll for ever; raises EndpointUnreachable after ``OUTAGE_SECONDS_MAX`` of silence."""
+        answered = trio.current_time()
+        while True:
+            await trio.sleep(self._poll_seconds)
+            try:
+                await self.poll()
+            except EndpointUnreachable:
+                if trio.current_time() - answered > OUTAGE_SECONDS_MAX:
+                    raise
+            else:
+                answered = trio.current_time()
+
+    async def beyond(self, seen: Digest) -> Header:
+        """Return the newest header as soon as it is another one than ``seen``."""
+        while self.newest.digest == seen:
+            await self._changed.wait()
+        return self.newest
+
+    async def poll(self) -> None:
+        """Ask once; needed before anything else here."""
+        newest, final = await self._client.batch(
+            [
+                ("eth_getBlockByNumber", ("latest", False)),
+                ("eth_getBlockByNumber", ("finalized", False)),
+            ]
+        )
+        if self._newest is not None and newest["hash"] == "0x" + self._newest.digest.hex():
+            return
+        self._newest, self._final = read_header(newest), read_header(final)
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+def read_header(block: Json) -> Header:
+    """Read what ``eth_getBlockByNumber`` answers."""
+    return Header(
+        number=int(block["number"], 16),
+        digest=Digest(bytes.fromhex(block["hash"][2:])),
+        parent=Digest(bytes.fromhex(block["parentHash"][2:])),
+        timestamp=int(block["timestamp"], 16),
+        base_fee=Wei(int(block.get("baseFeePerGas", "0x0"), 16)),
+        bloom=int(block["logsBloom"], 16),
+    )

@@ -1,0 +1,47 @@
+"""The hash onion behind a validator's beacon reveals: tip = keccak256^layers(secret)."""
+
+import json
+import os
+from itertools import pairwise
+from pathlib import Path
+
+from flocknode.chain.keystore import read_secret, write_secret
+from flocknode.crypto.hashing import keccak256
+from flocknode.errors import ConfigurationError
+from flocknode.primitives import Digest
+
+TIP_BYTES = 26
+"""The beacon keeps this much of a tip (CommitRevealBeacon, Member)."""
+LAYERS = 2048
+"""Each answers one beacon request; 2048 Keccak hashes take some 5 ms."""
+
+
+class Onion:
+    """Knows every layer; the chain's present tip says which one comes next."""
+
+    def __init__(self, secret: bytes, layers: int) -> None:
+        chain = [Digest(secret)]
+        for _ in range(layers):
+            chain.append(keccak256(chain[-1]))
+        self._inside = {after[:TIP_BYTES]: before for before, after in pairwise(chain)}
+        self.tip = chain[-1]
+        """What a validator commits to first."""
+
+    def preimage(self, tip: bytes) -> Digest | None:
+        """Return what lies under ``tip``, or None if this onion has no such layer."""
+        return self._inside.get(tip[:TIP_BYTES])
+
+
+def create_onion(path: Path, layers: int = LAYERS) -> Onion:
+    """Draw a secret from the operating system and keep it in ``path``."""
+    secret = os.urandom(32)
+    write_secret(path, json.dumps({"secret": secret.hex(), "layers": layers}).encode() + b"\n")
+    return Onion(secret, layers)
+
+
+def load_onion(path: Path) -> Onion:
+    try:
+        content = json.loads(read_secret(path))
+        return Onion(bytes.fromhex(content["secret"]), int(content["layers"]))
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationError(f"{path} holds no onion", "restore it from a backup") from None

@@ -1,0 +1,217 @@
+"""Sends one key's transactions: nonces in order, fees that follow the chain, receipts checked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import trio
+
+from flocknode.chain.abi import Artifact, read_revert
+from flocknode.chain.client import ChainClient, Json
+from flocknode.chain.client import Request as RpcRequest
+from flocknode.chain.errors import CallReverted, RpcFailed, TransactionLost, TransactionRefused
+from flocknode.chain.heads import Header, Heads
+from flocknode.chain.transaction import SignedTransaction, Transaction, sign
+from flocknode.crypto.signing import SigningKey
+from flocknode.primitives import Address, Digest, Wei
+
+NOTHING = Wei(0)
+TIP = Wei(10**9)
+FEE_MAX = Wei(500 * 10**9)
+"""Ceiling per gas; a base fee above it makes the node wait rather than pay."""
+CONFIRM_SECONDS_MAX = 300.0
+BUMP_AFTER_BLOCKS = 5
+BUMPS_MAX = 8
+
+Recorder = Callable[[SignedTransaction], None]
+"""Called with every signed transaction before it is broadcast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A transaction that succeeded."""
+
+    transaction: Digest
+    block: int
+    gas_used: int
+    logs: tuple[Json, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a transaction does, without nonce and fees; ``to`` None creates a contract."""
+
+    to: Address | None
+    data: bytes
+    gas: int
+    value: Wei = NOTHING
+
+
+@dataclass(slots=True)
+class Pending:
+    """A transaction on its way; its attempts differ in their fees only."""
+
+    transaction: Transaction
+    attempts: list[SignedTransaction]
+    seen: Header
+    """The newest block that cannot hold it."""
+    bumped: int
+    """Number of the newest block when it was offered last."""
+
+
+class Sender:
+    """The only sender of its key, since nonces are counted here."""
+
+    def __init__(
+        self,
+        client: ChainClient,
+        heads: Heads,
+        key: SigningKey,
+        chain_id: int,
+        artifacts: Sequence[Artifact] = (),
+        record: Recorder = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._heads = heads
+        self._key = key
+        self._chain_id = chain_id
+        self._artifacts = artifacts
+        self._record = record
+        self._lock = trio.Lock()
+        self._next_nonce = 0
+        self._underway = 0
+
+    @property
+    def address(self) -> Address:
+        return self._key.address
+
+    async def transact(self, request: Request) -> Receipt:
+        """Send and wait for the block.
+
+        Raises CallReverted, TransactionRefused, TransactionLost or EndpointUnreachable.
+        """
+        return await self.confirm(await self.send(request))
+
+    async def send(self, request: Request) -> Pending:
+        """Broadcast in the order of the calls; every ``Pending`` must then be confirmed."""
+        async with self._lock:
+            newest, nonce = self._heads.newest, await self._nonce()
+            transaction = self._fill(request, nonce, newest)
+            pending = Pending(transaction, [], newest, newest.number)
+            await self._broadcast(pending)
+            self._next_nonce = nonce + 1
+            self._underway += 1
+            return pending
+
+    async def confirm(self, pending: Pending) -> Receipt:
+        """Wait until a block holds the transaction; fees rise while none does."""
+        try:
+            with trio.fail_after(CONFIRM_SECONDS_MAX):
+                receipt = await self._receipt(pending)
+        except trio.TooSlowError as error:
+            raise TransactionLost("no block took it in time") from error
+        finally:
+            self._underway -= 1
+        if int(receipt["status"], 16) != 1:
+            raise await self._reason(pending.transaction, int(receipt["blockNumber"], 16))
+        return Receipt(
+            transaction=Digest(bytes.fromhex(receipt["transactionHash"][2:])),
+            block=int(receipt["blockNumber"], 16),
+            gas_used=int(receipt["gasUsed"], 16),
+            logs=tuple(receipt["logs"]),
+        )
+
+    async def _nonce(self) -> int:
+        """Trust the chain, which knows what a reorganisation undid, unless some are underway."""
+        counted = await self._count("pending")
+        return max(counted, self._next_nonce) if self._underway else counted
+
+    async def _count(self, block: str) -> int:
+        address = "0x" + self.address.hex()
+        return int(await self._client.call("eth_getTransactionCount", address, block), 16)
+
+    def _fill(self, request: Request, nonce: int, newest: Header) -> Transaction:
+        return Transaction(
+            chain_id=self._chain_id,
+            nonce=nonce,
+            tip=TIP,
+            fee_max=Wei(min(2 * newest.base_fee + TIP, FEE_MAX)),
+            gas=request.gas,
+            to=request.to,
+            value=request.value,
+            data=request.data,
+        )
+
+    async def _broadcast(self, pending: Pending) -> None:
+        signed = sign(pending.transaction, self._key)
+        self._record(signed)
+        try:
+            await self._client.call("eth_sendRawTransaction", "0x" + signed.raw.hex())
+        except RpcFailed as error:
+            if not _is_known(error):
+                raise TransactionRefused(error.message) from error
+        pending.attempts.append(signed)
+
+    async def _receipt(self, pending: Pending) -> Json:
+        while True:
+            pending.seen = await self._heads.beyond(pending.seen.digest)
+            answers = await self._client.batch(_receipt_requests(pending))
+            found = [answer for answer in answers if answer is not None]
+            if found:
+                return found[0]
+            if pending.seen.number >= pending.bumped + BUMP_AFTER_BLOCKS:
+                await self._bump(pending)
+
+    async def _bump(self, pending: Pending) -> None:
+        """Offer it again for more: it was too cheap, or left the pool with an undone block."""
+        pending.bumped = pending.seen.number
+        if len(pending.attempts) > BUMPS_MAX:
+            return
+        before = pending.transaction
+        fee_max = max(_raised(before.fee_max), 2 * pending.seen.base_fee + _raised(before.tip))
+        if fee_max > FEE_MAX:
+            return
+        pending.transaction = replace(before, tip=Wei(_raised(before.tip)), fee_max=Wei(fee_max))
+        try:
+            await self._broadcast(pending)
+        except TransactionRefused:
+            # A block took an earlier attempt just now, or another transaction took the nonce.
+            if await self._count("latest") <= before.nonce:
+                raise
+            await self._check_ours(pending)
+
+    async def _check_ours(self, pending: Pending) -> None:
+        answers = await self._client.batch(_receipt_requests(pending))
+        if all(answer is None for answer in answers):
+            raise TransactionLost("another transaction took its nonce")
+
+    async def _reason(self, transaction: Transaction, block: int) -> CallReverted:
+        """Replay a failed transaction for its error: after its block, else before it."""
+        call = {
+            "from": "0x" + self.address.hex(),
+            "to": None if transaction.to is None else "0x" + transaction.to.hex(),
+            "data": "0x" + transaction.data.hex(),
+            "value": hex(transaction.value),
+            "gas": hex(transaction.gas),
+        }
+        for number in (block, block - 1):
+            try:
+                await self._client.call("eth_call", call, hex(number))
+            except RpcFailed as error:
+                if isinstance(error.data, str) and len(error.data) >= 10:
+                    return read_revert(bytes.fromhex(error.data[2:]), self._artifacts)
+                return CallReverted(error.message)
+        return CallReverted("a reason that its replay does not show")
+
+
+def _receipt_requests(pending: Pending) -> list[RpcRequest]:
+    hashes = ["0x" + attempt.digest.hex() for attempt in pending.attempts]
+    return [("eth_getTransactionReceipt", (one,)) for one in hashes]
+
+
+def _raised(fee: int) -> int:
+    """Raise by an eighth: geth refuses replacements below a tenth, others below an eighth."""
+    return fee + fee // 8 + 1
+
+
+def _is_known(error: RpcFailed) -> bool:
+    return "already known" in error.message or "already imported" in error.message

@@ -1,0 +1,118 @@
+"""The tree that names every vector and list: a proof opens one leaf, a contract checks it.
+
+leaf SHA-256(0x00, bytes), node SHA-256(0x01, left, right), an odd node is promoted, root
+SHA-256(0x02, uint64 byte length, uint8 kind, tree). Leaf and node differ by their prefix and the
+root binds the length, so no two byte strings of a kind share a root (compare CVE-2012-2459).
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from hashlib import sha256
+from typing import Final
+
+from flocknode.crypto.errors import TreeError
+from flocknode.primitives import Digest
+
+LEAF_BYTES: Final = 1024
+"""A leaf as calldata costs 16k gas; four times the leaf would gain a factor 1.7 in speed."""
+_LEAF: Final = b"\0"
+_NODE: Final = b"\1"
+_ROOT: Final = b"\2"
+
+
+class TreeKind(IntEnum):
+    """What a tree holds; part of its root, so that one kind never passes for another."""
+
+    MASKED_VECTOR = 1
+    MASK_SUM = 2
+    AGGREGATE = 3
+    MODEL = 4
+    INCLUSION = 5
+    ROSTER = 6
+
+
+def tree_root(kind: TreeKind, data: bytes | memoryview, leaf_bytes: int = LEAF_BYTES) -> Digest:
+    """Return the root over contiguous bytes; raise ``TreeError`` if there are none."""
+    view = _view(data)
+    level = _leaves(view, leaf_bytes)
+    while len(level) > 1:
+        level = _parents(level)
+    return _seal_root(kind, len(view), level[0])
+
+
+def tree_path(
+    data: bytes | memoryview, index: int, leaf_bytes: int = LEAF_BYTES
+) -> tuple[Digest, ...]:
+    """Return the siblings of leaf ``index``, bottom up; a promoted node has none on its level."""
+    level = _leaves(_view(data), leaf_bytes)
+    if not 0 <= index < len(level):
+        raise TreeError(f"no leaf {index} among {len(level)}")
+    path = []
+    while len(level) > 1:
+        if index ^ 1 < len(level):
+            path.append(Digest(level[index ^ 1]))
+        level, index = _parents(level), index >> 1
+    return tuple(path)
+
+
+def verify_path(
+    root: Digest,
+    kind: TreeKind,
+    byte_length: int,
+    index: int,
+    leaf: bytes,
+    path: Sequence[Digest],
+    leaf_bytes: int = LEAF_BYTES,
+) -> bool:
+    """Tell whether ``leaf`` is leaf ``index`` of the ``byte_length`` bytes under ``root``."""
+    width = -(-byte_length // leaf_bytes)
+    if not 0 <= index < width or len(leaf) != min(leaf_bytes, byte_length - index * leaf_bytes):
+        return False
+    node = sha256(_LEAF + leaf).digest()
+    siblings = list(reversed(path))
+    while width > 1:
+        if index ^ 1 < width:
+            if not siblings:
+                return False
+            sibling = siblings.pop()
+            pair = sibling + node if index & 1 else node + sibling
+            node = sha256(_NODE + pair).digest()
+        width, index = (width + 1) >> 1, index >> 1
+    return not siblings and _seal_root(kind, byte_length, node) == root
+
+
+def _view(data: bytes | memoryview) -> memoryview:
+    view = memoryview(data)
+    if view.nbytes == 0:
+        raise TreeError("no tree over no bytes")
+    return view.cast("B")
+
+
+def _leaves(view: memoryview, leaf_bytes: int) -> list[bytes]:
+    starts = range(0, len(view), leaf_bytes)
+    return _digests(_LEAF, (view[start : start + leaf_bytes] for start in starts))
+
+
+def _parents(level: list[bytes]) -> list[bytes]:
+    pairs = zip(level[::2], level[1::2], strict=False)
+    parents = _digests(_NODE, (left + right for left, right in pairs))
+    if len(level) & 1:
+        parents.append(level[-1])
+    return parents
+
+
+def _digests(prefix: bytes, parts: Iterable[bytes | memoryview]) -> list[bytes]:
+    # Copying a hash that has begun spares a look-up and the joining of prefix and part: a quarter
+    # of the time, most of which is the cost of a call and not of SHA-256.
+    begin = sha256(prefix).copy
+    digests = []
+    for part in parts:
+        digest = begin()
+        digest.update(part)
+        digests.append(digest.digest())
+    return digests
+
+
+def _seal_root(kind: TreeKind, byte_length: int, tree: bytes) -> Digest:
+    header = _ROOT + byte_length.to_bytes(8, "big") + bytes([kind])
+    return Digest(sha256(header + tree).digest())

@@ -1,0 +1,210 @@
+"""One libp2p host: TCP, noise and yamux, and nothing else that would weaken them."""
+
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import trio
+from libp2p import create_yamux_muxer_option, new_host
+from libp2p.abc import IHost, INetStream
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key
+from libp2p.custom_types import TProtocol
+from libp2p.network import swarm as swarm_module
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from multiaddr import Multiaddr
+from multiaddr.exceptions import Error as MultiaddrFault
+
+from flocknode.errors import ConfigurationError, UnavailableError
+from flocknode.p2p.faults import PeerUnreachableError
+from flocknode.p2p.identity import key_pair_of, parse_address, peer_text
+from flocknode.p2p.streams import LIBRARY_FAULTS, Stream
+from flocknode.primitives import PeerId
+
+DIAL_SECONDS = 10.0
+OPEN_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
+CONNECTIONS_MAX = 512
+
+# More than eight handshakes at once starve each other until they time out: 190 simultaneous dials
+# lost up to half of their connections, the same graph dialled eight at a time lost none.
+DIALS = trio.CapacityLimiter(8)
+
+# The library waits this long for a second address even after the first one has answered.
+swarm_module._HAPPY_EYEBALLS_DELAY = 0.0  # noqa: SLF001
+
+Handler = Callable[[Stream], Awaitable[None]]
+log = logging.getLogger(__name__)
+
+
+def _connection_config() -> ConnectionConfig:
+    """Notice half-open peers within half a minute, and dial nobody on the library's own account."""
+    return ConnectionConfig(
+        max_connections=CONNECTIONS_MAX,
+        high_watermark=CONNECTIONS_MAX,
+        min_connections=0,
+        low_watermark=0,
+        enable_health_monitoring=True,
+        health_initial_delay=10,
+        health_check_interval=15,
+        ping_timeout=5,
+        abort_connection_on_ping_failure=True,
+    )
+
+
+def _listen_address(text: str) -> Multiaddr:
+    try:
+        address = Multiaddr(text)
+        names = [protocol.name for protocol in address.protocols()]
+    except (MultiaddrFault, ValueError) as fault:
+        raise ConfigurationError(
+            f"cannot listen on {text!r}", "use /ip4/<ip>/tcp/<port>"
+        ) from fault
+    if names not in (["ip4", "tcp"], ["ip6", "tcp"]):
+        raise ConfigurationError(f"cannot listen on {text!r}", "use /ip4/<ip>/tcp/<port>")
+    return address
+
+
+def _refuse_taken_port(address: Multiaddr) -> None:
+    """Raise if the port is in use: the library sets SO_REUSEPORT and would share it silently."""
+    version = address.protocols()[0].name
+    port = int(address.value_for_protocol("tcp"))
+    family = socket.AF_INET if version == "ip4" else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.value_for_protocol(version), port))
+        except OSError as fault:
+            raise UnavailableError(
+                f"cannot listen on {address}: {fault.strerror}",
+                "stop the program that uses the port, or choose another listen address",
+            ) from fault
+
+
+class Host:
+    """Connections and streams of one node; everything above it sees peers, never libp2p ids."""
+
+    def __init__(self, seed: bytes, listen: str) -> None:
+        keys = key_pair_of(seed)
+        self._listen = _listen_address(listen)
+        self.raw: IHost = new_host(
+            key_pair=keys,
+            listen_addrs=[self._listen],
+            # Noise alone: with the library's defaults anybody may speak plaintext as anybody.
+            sec_opt={NOISE: NoiseTransport(keys, noise_privkey=create_noise_key().private_key)},
+            muxer_opt=create_yamux_muxer_option(),
+            connection_config=_connection_config(),
+            disable_identify_address_discovery=True,
+        )
+        # Addresses come from the caller, so nobody needs to be asked for his at every connection.
+        self.raw._schedule_identify = _identify_nobody  # noqa: SLF001
+        self._swarm = self.raw.get_network()
+        self._swarm.retry_config = RetryConfig(max_retries=0)
+        self.peer = PeerId(self.raw.get_id().to_bytes())
+        self._addresses: dict[PeerId, str] = {}
+
+    @property
+    def address(self) -> str:
+        """The multiaddr to dial, with the peer id; known once the host listens."""
+        return f"{self.raw.get_transport_addrs()[0]}/p2p/{peer_text(self.peer)}"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen until the block is left, then close every connection."""
+        _refuse_taken_port(self._listen)
+        async with self.raw.run([self._listen]):
+            if not self.raw.get_transport_addrs():
+                raise UnavailableError(
+                    f"cannot listen on {self._listen}",
+                    "stop the program that uses the port, or choose another listen address",
+                )
+            try:
+                yield
+            finally:
+                with trio.move_on_after(CLOSE_SECONDS) as scope:
+                    scope.shield = True
+                    await self._close()
+
+    def know(self, peer: PeerId, address: str) -> None:
+        """Remember where ``peer`` listens; ``address`` may end in its ``/p2p/`` id."""
+        if "/p2p/" in address:
+            named, address = parse_address(address)
+            if named != peer:
+                raise ConfigurationError(
+                    f"the address of {peer_text(peer)} names {peer_text(named)}",
+                    "correct the peer id or the address",
+                )
+        self._addresses[peer] = address
+
+    def is_connected(self, peer: PeerId) -> bool:
+        return any(not conn.is_closed for conn in self._swarm.get_connections(ID(peer)))
+
+    async def connect(self, peer: PeerId) -> None:
+        """Dial ``peer`` unless it is connected; raises ``PeerUnreachableError``."""
+        if self.is_connected(peer):
+            return
+        address = self._addresses.get(peer)
+        if address is None:
+            raise PeerUnreachableError(peer, "no address is known")
+        async with DIALS:
+            if not self.is_connected(peer):
+                await self._dial(peer, address)
+
+    async def _dial(self, peer: PeerId, address: str) -> None:
+        name = ID(peer)
+        # One fresh address: the library dials only the first that it holds, then blocks for 60 s.
+        self.raw.get_peerstore().clear_addrs(name)
+        self._swarm.unblock_peer(name)
+        try:
+            with trio.fail_after(DIAL_SECONDS):
+                await self.raw.connect(PeerInfo(name, [Multiaddr(address)]))
+        except trio.TooSlowError as fault:
+            raise PeerUnreachableError(peer, f"no answer in {DIAL_SECONDS:.0f} s") from fault
+        except (*LIBRARY_FAULTS, MultiaddrFault) as fault:
+            raise PeerUnreachableError(peer, str(fault)) from fault
+
+    async def open_stream(self, peer: PeerId, protocol: str) -> Stream:
+        """Open a stream, dialling first if needed; raises ``PeerUnreachableError``."""
+        await self.connect(peer)
+        try:
+            with trio.fail_after(OPEN_SECONDS):
+                return Stream(await self.raw.new_stream(ID(peer), [TProtocol(protocol)]))
+        except trio.TooSlowError as fault:
+            raise PeerUnreachableError(peer, f"no stream in {OPEN_SECONDS:.0f} s") from fault
+        except LIBRARY_FAULTS as fault:
+            raise PeerUnreachableError(peer, f"{type(fault).__name__} {fault}") from fault
+
+    def serve(self, protocol: str, handler: Handler) -> None:
+        """Run ``handler`` for each stream that a peer opens; its faults end that stream only."""
+
+        async def guarded(raw: INetStream) -> None:
+            stream = Stream(raw)
+            try:
+                await handler(stream)
+            except Exception as fault:  # a library task's root: it kills the host
+                log.debug("handler failed protocol=%s cause=%r", protocol, fault)
+                await stream.reset()
+
+        self.raw.set_stream_handler(TProtocol(protocol), guarded)
+
+    async def _close(self) -> None:
+        # Each connection takes the library 0.1 s to close, so all of them close at once.
+        async with trio.open_nursery() as nursery:
+            for connection in self._swarm.get_connections():
+                nursery.start_soon(_close_connection, connection)
+        await self.raw.close()
+
+
+def _identify_nobody(*_: object, **__: object) -> None:
+    return
+
+
+async def _close_connection(connection: object) -> None:
+    try:
+        await connection.close()  # type: ignore[attr-defined]
+    except LIBRARY_FAULTS as fault:
+        log.debug("connection closed badly cause=%r", fault)

@@ -1,0 +1,65 @@
+"""Hold a session with every wanted peer, and again whenever it is lost."""
+
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable
+
+import trio
+
+from flocknode.p2p.faults import NetworkError
+from flocknode.p2p.identity import peer_text
+from flocknode.primitives import PeerId
+
+RETRY_SECONDS_MIN = 0.2
+RETRY_SECONDS_MAX = 30.0
+STEADY_SECONDS = 5.0
+"""A session that lasted this long was a success: the next retry is quick again."""
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Runs ``hold(peer)`` for each wanted peer; it returns or raises when the session is lost."""
+
+    def __init__(self, hold: Callable[[PeerId], Awaitable[None]]) -> None:
+        self._hold = hold
+        self._wanted: dict[PeerId, trio.CancelScope] = {}
+        self._nursery: trio.Nursery | None = None
+
+    def want(self, peers: Iterable[PeerId]) -> frozenset[PeerId]:
+        """Make ``peers`` the wanted ones and return those that no longer are."""
+        wanted = set(peers)
+        dropped = frozenset(self._wanted.keys() - wanted)
+        for peer in dropped:
+            self._wanted.pop(peer).cancel()
+        for peer in wanted - self._wanted.keys():
+            self._wanted[peer] = trio.CancelScope()
+            if self._nursery is not None:
+                self._nursery.start_soon(self._keep, peer, self._wanted[peer])
+        return dropped
+
+    def wants(self, peer: PeerId) -> bool:
+        return peer in self._wanted
+
+    async def run(self) -> None:
+        """Keep the wanted peers until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for peer, scope in self._wanted.items():
+                nursery.start_soon(self._keep, peer, scope)
+            await trio.sleep_forever()
+
+    async def _keep(self, peer: PeerId, scope: trio.CancelScope) -> None:
+        delay = RETRY_SECONDS_MIN
+        with scope:
+            while True:
+                started = trio.current_time()
+                try:
+                    await self._hold(peer)
+                except NetworkError as fault:
+                    log.debug("session lost peer=%s cause=%s", peer_text(peer), fault)
+                if trio.current_time() - started > STEADY_SECONDS:
+                    delay = RETRY_SECONDS_MIN
+                # Two peers that dial each other must not meet at every attempt.
+                await trio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311
+                delay = min(2 * delay, RETRY_SECONDS_MAX)

@@ -1,0 +1,124 @@
+"""Everything that one node does with its peers, behind one door."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from flocknode.p2p.blobs import Blobs, BlobSource, Verify
+from flocknode.p2p.counters import Counters
+from flocknode.p2p.gossip import Gossip, Validate
+from flocknode.p2p.host import Host
+from flocknode.p2p.links import Links
+from flocknode.primitives import Digest, PeerId
+
+INCOMING_MAX = 1_024
+"""Frames waiting to be taken; a full queue slows links down and loses gossip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Bytes from ``peer``: who linked to us, or who signed what was gossiped on ``topic``."""
+
+    peer: PeerId
+    payload: bytes
+    gossiped: bool
+    topic: str = ""
+    """Empty for a frame from a link."""
+
+
+class Network:
+    """One node's gossip, links and blobs over one host.
+
+    ``validate(author, topic, payload)`` judges gossip before it is delivered and forwarded;
+    ``may_link(peer)`` says who may open a link without being kept. Both are called on the loop and
+    must be quick.
+    """
+
+    def __init__(
+        self,
+        seed: bytes,
+        listen: str,
+        *,
+        validate: Validate,
+        may_link: Callable[[PeerId], bool],
+        blobs: BlobSource,
+        topics: Iterable[str],
+    ) -> None:
+        self.counters = Counters()
+        self._send, self.incoming = trio.open_memory_channel[Frame](INCOMING_MAX)
+        self._host = Host(seed, listen)
+        self._gossip = Gossip(
+            self._host, frozenset(topics), validate, self._take_gossip, self.counters
+        )
+        self._links = Links(self._host, may_link, self._take_frame, self.counters)
+        self._blobs = Blobs(self._host, blobs, self.counters)
+        self.peer = self._host.peer
+
+    @property
+    def address(self) -> str:
+        """The multiaddr to dial, ending in ``/p2p/<peer>``; known once ``run`` has started."""
+        return self._host.address
+
+    async def run(
+        self,
+        # libp2p installs outdated stubs that hide this name of trio's from mypy.
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,  # type: ignore[name-defined]
+    ) -> None:
+        """Listen, keep the wanted sessions and serve until cancelled.
+
+        Raises ``UnavailableError`` if the listen address is taken.
+        """
+        async with self._host.running(), self._gossip.running(), trio.open_nursery() as nursery:
+            nursery.start_soon(self._links.run)
+            task_status.started()
+            await trio.sleep_forever()
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Gossip ``payload`` of at most 60 kB to the neighbours, who forward it."""
+        await self._gossip.publish(topic, payload)
+
+    def send(self, peer: PeerId, payload: bytes) -> bool:
+        """Queue a frame of at most 96 KiB; False without a link or with a full queue."""
+        return self._links.send(peer, payload)
+
+    def keep(self, peers: Mapping[PeerId, str]) -> None:
+        """Hold links with exactly ``peers``, dialled at these addresses."""
+        self._links.keep(self._others(peers))
+
+    def neighbours(self, peers: Mapping[PeerId, str]) -> None:
+        """Exchange gossip with ``peers`` and with whoever chose us."""
+        self._gossip.choose(self._others(peers))
+
+    def linked(self) -> frozenset[PeerId]:
+        """Return the peers that a frame can be sent to now."""
+        return self._links.linked()
+
+    def mesh(self, topic: str) -> frozenset[PeerId]:
+        """Return the peers that ``topic`` is exchanged with now."""
+        return self._gossip.mesh(topic)
+
+    def score(self, peer: PeerId, topic: str) -> float:
+        """Return a neighbour's standing on ``topic``: 0 is clean, less is worse."""
+        return self._gossip.score(peer, topic)
+
+    async def fetch(
+        self, root: Digest, length: int, holders: Sequence[PeerId], verify: Verify
+    ) -> bytes:
+        """Pull the ``length`` bytes of ``root`` from the first of ``holders`` that has them.
+
+        Raises ``BlobUnavailableError`` when every holder failed.
+        """
+        return await self._blobs.fetch(root, length, holders, verify)
+
+    def _others(self, peers: Mapping[PeerId, str]) -> dict[PeerId, str]:
+        return {peer: address for peer, address in peers.items() if peer != self.peer}
+
+    def _take_gossip(self, author: PeerId, topic: str, payload: bytes) -> None:
+        try:
+            self._send.send_nowait(Frame(author, payload, gossiped=True, topic=topic))
+        except trio.WouldBlock:
+            self.counters.frames_dropped += 1
+
+    async def _take_frame(self, peer: PeerId, payload: bytes) -> None:
+        await self._send.send(Frame(peer, payload, gossiped=False))

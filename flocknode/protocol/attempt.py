@@ -1,0 +1,326 @@
+"""One node's duties in one attempt, wired together: who hears what, and when."""
+
+from flocknode.crypto.merkle import TreeKind
+from flocknode.messages.codec import CodecError, decode
+from flocknode.messages.statements import (
+    Attestation,
+    Context,
+    Header,
+    Include,
+    MaskRoot,
+    Propose,
+    SeatKey,
+)
+from flocknode.messages.wire import (
+    AttestationMessage,
+    Contribution,
+    ContributionHeader,
+    IncludeOffer,
+    IncludeVote,
+    MaskRootMessage,
+    Message,
+    ModelWords,
+    Outcome,
+    ProposeOffer,
+    ProposeVote,
+    SeatKeyBundle,
+    SeatKeyMessage,
+    WantContributions,
+    WantKeys,
+)
+from flocknode.primitives import Address, Digest, PeerId, Seconds
+from flocknode.protocol.attestation import Attester
+from flocknode.protocol.chain_view import AttemptView, ChainView
+from flocknode.protocol.contribution import Contributor
+from flocknode.protocol.effects import DestroySecrets, Effect, Publish
+from flocknode.protocol.events import (
+    AggregateComputed,
+    CapsuleOpened,
+    DeltaMasked,
+    MasksSummed,
+    SealingKeyMade,
+    Signed,
+)
+from flocknode.protocol.gossip_rules import (
+    GossipReject,
+    check_attestation,
+    check_bundle,
+    check_header,
+    check_include_vote,
+    check_mask_root,
+    check_propose_vote,
+    check_seat_key,
+    check_vector,
+)
+from flocknode.protocol.inclusion import Includer
+from flocknode.protocol.pace import Pace
+from flocknode.protocol.proposal import Proposer
+from flocknode.protocol.sealing_keys import KeyExchange
+from flocknode.protocol.seating import Seating
+from flocknode.protocol.unmasking import Unmasker
+
+
+class SeatDuties:
+    """Everything that one seat does in one attempt."""
+
+    def __init__(self, seating: Seating, seat: int) -> None:
+        pace = Pace()
+        self.seating = seating
+        self.seat = seat
+        self.has_model = False
+        self.keys = KeyExchange(seating, seat, pace)
+        self.attester = Attester(seating, seat, pace)
+        self.includer = Includer(seating, seat, self.attester, pace)
+        self.unmasker = Unmasker(seating, seat, self.includer, pace)
+        self.proposer = Proposer(seating, seat, self.includer, self.unmasker, pace)
+
+    def advance(
+        self, tip: AttemptView, final: ChainView, timestamp: int, now: Seconds
+    ) -> list[Effect]:
+        """Do what the chain and the messages so far allow, by phase."""
+        if tip.proposal:
+            return []
+        if tip.accepted:
+            accepted = final.attempt.accepted
+            opening = self.unmasker.open_if_final(accepted, final.timestamp) if accepted else []
+            effects = opening
+            if self.has_model:
+                effects += self.proposer.advance(tip.accepted, timestamp, now)
+            effects += self.proposer.consider(tip.accepted, timestamp)
+            return effects + self.proposer.submit_if_due(tip.accepted, timestamp, now)
+        if self.seating.inclusion_end <= timestamp < self.seating.abort_at:
+            return [] if self.seat in tip.roll else self.includer.answer_roll_call(now)
+        effects = self.includer.offer_if_due(timestamp, now) + self.includer.consider(timestamp)
+        return effects + self.includer.submit_if_due(timestamp, now)
+
+    def tick(self, tip: AttemptView, timestamp: int, now: Seconds) -> list[Effect]:
+        """Repeat what is still open."""
+        if tip.accepted:
+            return self.unmasker.tick(now) if not tip.proposal else []
+        return self.keys.tick(now) + self.attester.tick(timestamp, now, is_open=True)
+
+
+class Attempt:
+    """One node's duties in one attempt: a trainer's, a seat's, both or none."""
+
+    def __init__(self, seating: Seating, me: Address) -> None:
+        self.seating = seating
+        entry = seating.roster.entry_of(me)
+        seat = seating.seat_of(me)
+        self._pace = Pace()
+        self.contributor = Contributor(seating, entry, self._pace) if entry else None
+        self.seat = SeatDuties(seating, seat) if seat is not None else None
+        self._tip = AttemptView(drawn=seating.drawn)
+        self._over = False
+        self._has_model = False
+        self._final = ChainView(seating.drawn.task)
+        self._timestamp = seating.drawn.drawn_at
+
+    def begin(self) -> list[Effect]:
+        return self.seat.keys.begin() if self.seat else []
+
+    def model_ready(self) -> list[Effect]:
+        """Train, and compute aggregates: the attempt's model is here."""
+        if self._has_model:
+            return []
+        self._has_model = True
+        if self.seat:
+            self.seat.has_model = True
+        return self.contributor.begin() if self.contributor else []
+
+    def end(self) -> list[Effect]:
+        return [DestroySecrets(self.seating.ctx)]
+
+    def advance(self, tip: ChainView, final: ChainView, now: Seconds) -> list[Effect]:
+        """Take in a block. A tip that has moved on to another attempt leaves nothing to do."""
+        if tip.attempt.drawn is None or tip.attempt.drawn.ctx != self.seating.ctx:
+            self._over = True
+            return []
+        self._tip, self._final, self._timestamp = tip.attempt, final, tip.timestamp
+        return self._progress(now)
+
+    def tick(self, now: Seconds) -> list[Effect]:
+        if self._over:
+            return []
+        effects = self._progress(now)
+        if self.seat:
+            effects += self.seat.tick(self._tip, self._timestamp, now)
+        if self.contributor:
+            effects += self.contributor.tick(now, is_open=self._tip.accepted is None)
+        return effects
+
+    def _progress(self, now: Seconds) -> list[Effect]:
+        if self.seat is None or self._over:
+            return []
+        return self.seat.advance(self._tip, self._final, self._timestamp, now)
+
+    def outcome(self) -> list[Effect]:
+        """Announce the settled round, if this seat proposed it."""
+        accepted, proposal = self._tip.accepted, self._tip.proposal
+        seat = self.seat
+        if seat is None or accepted is None or proposal is None:
+            return []
+        if self.seating.proposer_of(proposal.view) != seat.seat:
+            return []
+        return [
+            Publish(
+                Outcome(
+                    self.seating.ctx,
+                    proposal.round,
+                    accepted.inclusion_root,
+                    proposal.aggregate_root,
+                    proposal.model_root,
+                )
+            )
+        ]
+
+    def share_model(self, peers: tuple[PeerId, ...]) -> list[Effect]:
+        if self.seat is None or self._tip.proposal is None:
+            return []
+        return self.seat.proposer.share_model(self._tip.proposal, peers)
+
+    def signed(self, event: Signed, now: Seconds) -> list[Effect]:
+        """Route a signature to the duty that asked for it."""
+        statement, signature, seat = event.statement, event.signature, self.seat
+        match statement:
+            case Header():
+                return self.contributor.signed(signature, now) if self.contributor else []
+            case SeatKey():
+                return seat.keys.key_signed(signature, now) if seat else []
+            case Attestation():
+                effects = seat.attester.signed(statement, signature, now) if seat else []
+                return effects + self._progress(now)
+            case Include():
+                return seat.includer.signed(statement, signature) if seat else []
+            case MaskRoot():
+                effects = seat.unmasker.signed(statement, signature, now) if seat else []
+                return effects + self._progress(now)
+            case Propose():
+                return seat.proposer.signed(statement, signature, now) if seat else []
+            case Context():
+                return []
+
+    def sealing_key_made(self, made: SealingKeyMade) -> list[Effect]:
+        return self.seat.keys.key_made(made) if self.seat else []
+
+    def trained(self) -> list[Effect]:
+        return self.contributor.trained() if self.contributor else []
+
+    def masked(self, event: DeltaMasked) -> list[Effect]:
+        return self.contributor.masked(event) if self.contributor else []
+
+    def capsule_opened(self, event: CapsuleOpened, now: Seconds) -> list[Effect]:
+        if self.seat is None:
+            return []
+        self.seat.attester.capsule_opened(event.header, valid=event.valid)
+        return self._collected(self.seat, now)
+
+    def vector_held(self, root: Digest, now: Seconds) -> list[Effect]:
+        if self.seat is None:
+            return []
+        self.seat.attester.vector_held(root)
+        self.seat.unmasker.vector_held(root)
+        return self._collected(self.seat, now)
+
+    def fetch_failed(self, root: Digest) -> list[Effect]:
+        if self.seat:
+            self.seat.attester.fetch_failed(root)
+        return []
+
+    def masks_summed(self, event: MasksSummed, now: Seconds) -> list[Effect]:
+        if self.seat is None:
+            return []
+        effects = self.seat.includer.masks_summed(event, self._timestamp)
+        return effects + self._progress(now)
+
+    def aggregate_computed(self, event: AggregateComputed, now: Seconds) -> list[Effect]:
+        if self.seat is None:
+            return []
+        self.seat.proposer.computed(event)
+        return self._progress(now)
+
+    def hear(self, sender: PeerId, message: Message, now: Seconds) -> list[Effect]:
+        """Apply a message of this attempt; raise GossipIgnore or GossipReject."""
+        seat, seating = self.seat, self.seating
+        match message:
+            case SeatKeyMessage():
+                return seat.keys.hear(check_seat_key(message, seating)) if seat else []
+            case SeatKeyBundle():
+                return self._hear_bundle(message)
+            case ContributionHeader():
+                check_header(message, seating)
+                return []
+            case Contribution():
+                return self._hear_contribution(message, sender, now) if seat else []
+            case AttestationMessage():
+                return self._hear_attestation(message, now) if seat else []
+            case IncludeOffer():
+                timestamp = self._timestamp
+                return seat.includer.hear_offer(message, sender, timestamp) if seat else []
+            case IncludeVote():
+                vote = check_include_vote(message, seating)
+                return seat.includer.hear_vote(vote) if seat else []
+            case MaskRootMessage():
+                return self._hear_mask_root(message, now) if seat else []
+            case ProposeOffer():
+                return self._hear_proposal(message, sender)
+            case ProposeVote():
+                vote_ = check_propose_vote(message, seating)
+                return seat.proposer.hear_vote(vote_) if seat else []
+            case WantKeys():
+                return seat.keys.answer(sender) if seat else []
+            case WantContributions():
+                return seat.attester.answer(message.headers, sender) if seat else []
+            case ModelWords() | Outcome():
+                return []
+
+    def _hear_bundle(self, bundle: SeatKeyBundle) -> list[Effect]:
+        keys = check_bundle(bundle, self.seating)
+        if self.seat:
+            self.seat.keys.hear_bundle(keys)
+        return self.contributor.hear_keys(keys) if self.contributor else []
+
+    def _hear_contribution(
+        self, message: Contribution, sender: PeerId, now: Seconds
+    ) -> list[Effect]:
+        assert self.seat is not None
+        header = header_of(message)
+        valid = check_header(header, self.seating)
+        if message.vector:
+            length = self.seating.vector_bytes
+            check_vector(message.vector, header.root, TreeKind.MASKED_VECTOR, length)
+        effects = self.seat.attester.receive(valid, message.vector, sender)
+        return effects + self._collected(self.seat, now)
+
+    def _hear_attestation(self, message: AttestationMessage, now: Seconds) -> list[Effect]:
+        assert self.seat is not None
+        self.seat.attester.hear(check_attestation(message, self.seating))
+        return self._progress(now)
+
+    def _hear_mask_root(self, message: MaskRootMessage, now: Seconds) -> list[Effect]:
+        assert self.seat is not None
+        effects = self.seat.unmasker.hear(check_mask_root(message, self.seating))
+        return effects + self._progress(now)
+
+    def _hear_proposal(self, offer: ProposeOffer, sender: PeerId) -> list[Effect]:
+        if self.seat is None or self._tip.accepted is None:
+            return []
+        proposer = self.seat.proposer
+        return proposer.hear_offer(offer, sender, self._tip.accepted, self._timestamp)
+
+    def _collected(self, seat: SeatDuties, now: Seconds) -> list[Effect]:
+        if self._tip.accepted:
+            return []
+        return seat.attester.attest_if_complete(self._timestamp) + self._progress(now)
+
+
+def header_of(message: Contribution) -> ContributionHeader:
+    """Return the header inside a contribution."""
+    # [REJECT] The header decodes.
+    try:
+        header = decode(message.header)
+    except CodecError as error:
+        raise GossipReject("undecodable header") from error
+    if not isinstance(header, ContributionHeader):
+        raise GossipReject("no header in a contribution")
+    return header

@@ -1,0 +1,167 @@
+"""The contracts' state as a fold over their events: one view of the tip and one of the final block.
+
+Irrevocable acts are decided against the final view, never against the tip.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from flocknode.model.terms import TaskTerms
+from flocknode.primitives import Address, Digest, PeerId
+from flocknode.protocol.ledger import (
+    AttemptAborted,
+    BeaconRequested,
+    BeaconRevealed,
+    Block,
+    ChainProgress,
+    CommitteeDrawn,
+    LedgerEvent,
+    ProposalAccepted,
+    RollCalled,
+    RoundOpened,
+    RoundSettled,
+    SetAccepted,
+    TaskCreated,
+    TaskPaused,
+    TaskResumed,
+    ValidatorKeysSet,
+    ValidatorRegistered,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorKeys:
+    signer: Address
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconRound:
+    """An open beacon request and who has answered it."""
+
+    request: int
+    members: tuple[int, ...]
+    deadline: int
+    revealed: frozenset[int] = frozenset()
+
+    def is_settled(self, timestamp: int) -> bool:
+        """Tell whether the request is decided, for better or worse."""
+        return len(self.revealed) == len(self.members) or timestamp >= self.deadline
+
+    def has_quorum(self) -> bool:
+        return 3 * len(self.revealed) >= 2 * len(self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """The task's attempt in progress; each field appears with its event."""
+
+    opened: RoundOpened | None = None
+    drawn: CommitteeDrawn | None = None
+    accepted: SetAccepted | None = None
+    proposal: ProposalAccepted | None = None
+    roll: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ChainView:
+    """What one task's participants must know of the chain as of one block."""
+
+    task: int
+    number: int = 0
+    timestamp: int = 0
+    created: TaskCreated | None = None
+    validators: Mapping[int, ValidatorKeys] = field(default_factory=lambda: MappingProxyType({}))
+    beacon: BeaconRound | None = None
+    attempt: AttemptView = AttemptView()
+    settled: RoundSettled | None = None
+    paused: bool = False
+
+    @property
+    def terms(self) -> TaskTerms | None:
+        return self.created.terms if self.created else None
+
+    @property
+    def model_root(self) -> Digest | None:
+        if self.settled:
+            return self.settled.model_root
+        return self.created.model_root if self.created else None
+
+    def after(self, block: Block) -> "ChainView":
+        """Return the view after ``block``."""
+        view = replace(self, number=block.number, timestamp=block.timestamp)
+        for event in block.events:
+            view = view.apply(event)
+        return view
+
+    def apply(self, event: LedgerEvent) -> "ChainView":
+        match event:
+            case ValidatorRegistered():
+                return self
+            case ValidatorKeysSet(validator, signer, peer):
+                keys = {**self.validators, validator: ValidatorKeys(signer, peer)}
+                return replace(self, validators=MappingProxyType(keys))
+            case BeaconRequested(request, members, deadline):
+                return replace(self, beacon=BeaconRound(request, members, deadline))
+            case BeaconRevealed(request, member):
+                return self._reveal(request, member)
+            case _:
+                return self._apply_task(event) if event.task == self.task else self
+
+    def _reveal(self, request: int, member: int) -> "ChainView":
+        beacon = self.beacon
+        if beacon is None or beacon.request != request:
+            return self
+        return replace(self, beacon=replace(beacon, revealed=beacon.revealed | {member}))
+
+    def _apply_task(self, event: LedgerEvent) -> "ChainView":
+        attempt = self.attempt
+        match event:
+            case TaskCreated():
+                return replace(self, created=event)
+            case RoundOpened():
+                return replace(self, attempt=AttemptView(opened=event))
+            case CommitteeDrawn():
+                return replace(self, attempt=AttemptView(opened=attempt.opened, drawn=event))
+            case SetAccepted():
+                return replace(self, attempt=replace(attempt, accepted=event))
+            case RollCalled():
+                roll = attempt.roll | {event.seat}
+                return replace(self, attempt=replace(attempt, roll=roll))
+            case ProposalAccepted():
+                return replace(self, attempt=replace(attempt, proposal=event))
+            case RoundSettled():
+                return replace(self, settled=event, attempt=AttemptView())
+            case AttemptAborted():
+                return replace(self, attempt=AttemptView())
+            case TaskPaused():
+                return replace(self, paused=True)
+            case TaskResumed():
+                return replace(self, paused=False)
+            case ValidatorRegistered() | ValidatorKeysSet() | BeaconRequested() | BeaconRevealed():
+                return self
+
+
+class ChainFold:
+    """Keeps the final view and the blocks above it; a reorganisation replaces only the latter."""
+
+    def __init__(self, task: int) -> None:
+        self.final = ChainView(task)
+        self._pending: list[Block] = []
+
+    @property
+    def tip(self) -> ChainView:
+        view = self.final
+        for block in self._pending:
+            view = view.after(block)
+        return view
+
+    def advance(self, progress: ChainProgress) -> None:
+        """Take in new blocks; final blocks leave the pending ones."""
+        if progress.undone_to is not None:
+            assert progress.undone_to >= self.final.number
+            self._pending = [b for b in self._pending if b.number <= progress.undone_to]
+        self._pending.extend(progress.blocks)
+        while self._pending and self._pending[0].number <= progress.final:
+            self.final = self.final.after(self._pending.pop(0))

@@ -1,0 +1,113 @@
+"""Step 3: a trainer trains, masks and speaks once; then it may vanish."""
+
+from flocknode.crypto.hashing import capsules_hash, seeds_hash
+from flocknode.messages.codec import encode
+from flocknode.messages.statements import Header
+from flocknode.messages.wire import (
+    Contribution,
+    ContributionHeader,
+    SeatKeyMessage,
+    WantKeys,
+)
+from flocknode.primitives import Seconds
+from flocknode.protocol.effects import Effect, MaskDelta, Publish, Send, Sign, Train
+from flocknode.protocol.events import DeltaMasked
+from flocknode.protocol.pace import IMPATIENT_SECONDS, Pace
+from flocknode.protocol.roster import RosterEntry
+from flocknode.protocol.seating import Seating
+
+
+class Contributor:
+    """One trainer's side of one attempt."""
+
+    def __init__(self, seating: Seating, entry: RosterEntry, pace: Pace) -> None:
+        self._seating = seating
+        self._pace = pace
+        self._entry = entry
+        self._trained = False
+        self._keys: tuple[SeatKeyMessage, ...] = ()
+        self._masking = False
+        self._masked: DeltaMasked | None = None
+        self._contribution: Contribution | None = None
+        self._asked = 0
+
+    def begin(self) -> list[Effect]:
+        """Train, unless a spent attempt froze a set without this trainer."""
+        frozen = self._seating.drawn.frozen_trainers
+        if frozen and not frozen >> self._entry.index & 1:
+            return []
+        return [Train(self._seating.drawn.round, self._seating.drawn.model_root)]
+
+    def trained(self) -> list[Effect]:
+        self._trained = True
+        return self._mask_if_ready()
+
+    def hear_keys(self, keys: tuple[SeatKeyMessage, ...]) -> list[Effect]:
+        """Take the first bundle that holds a majority of every column."""
+        if self._keys or not self._seating.has_column_majorities({key.seat for key in keys}):
+            return []
+        self._keys = keys
+        return self._mask_if_ready()
+
+    def masked(self, masked: DeltaMasked) -> list[Effect]:
+        self._masked = masked
+        integers = self._seating.terms.integers
+        return [
+            Sign(
+                Header(
+                    self._seating.ctx,
+                    self._entry.index,
+                    self._entry.trainer,
+                    masked.root,
+                    integers.words,
+                    integers.width,
+                    seeds_hash(masked.commitments),
+                    capsules_hash(masked.capsules),
+                )
+            )
+        ]
+
+    def signed(self, signature: bytes, now: Seconds) -> list[Effect]:
+        """Send the vector to the seats, then tell everyone else by gossip."""
+        masked = self._masked
+        assert masked is not None
+        integers = self._seating.terms.integers
+        header = ContributionHeader(
+            self._seating.ctx,
+            self._entry.index,
+            self._entry.trainer,
+            masked.root,
+            integers.words,
+            integers.width,
+            masked.commitments,
+            masked.capsules,
+            signature,
+        )
+        self._contribution = Contribution(encode(header), masked.vector)
+        self._pace.mark("contribution", now)
+        return [Send(self._seating.peers, self._contribution), Publish(header)]
+
+    def tick(self, now: Seconds, *, is_open: bool) -> list[Effect]:
+        """Ask for keys that gossip did not bring; repeat the contribution while it counts."""
+        if not is_open:
+            return []
+        if not self._keys and self._pace.after("keys", now, IMPATIENT_SECONDS):
+            return self._ask_keys(now)
+        if self._contribution and self._pace.every("contribution", now):
+            return [Send(self._seating.peers, self._contribution)]
+        return []
+
+    def _ask_keys(self, now: Seconds) -> list[Effect]:
+        if not self._pace.every("want keys", now, IMPATIENT_SECONDS):
+            return []
+        seat = (self._entry.index + self._asked) % self._seating.terms.seats
+        self._asked += 1
+        return [Send((self._seating.peers[seat],), WantKeys(self._seating.ctx))]
+
+    def _mask_if_ready(self) -> list[Effect]:
+        if self._masking or not self._trained or not self._keys:
+            return []
+        self._masking = True
+        by_seat = {key.seat: (key.suite, key.key) for key in self._keys}
+        keys = tuple(by_seat.get(seat, (0, b"")) for seat in self._seating.seats)
+        return [MaskDelta(self._seating, self._entry.index, self._seating.drawn.round, keys)]

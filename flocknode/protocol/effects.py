@@ -1,0 +1,146 @@
+"""What a node wants done. The only way the core reaches the outside."""
+
+from dataclasses import dataclass
+
+from flocknode.messages.statements import Statement
+from flocknode.messages.wire import Message
+from flocknode.primitives import Digest, PeerId
+from flocknode.protocol.ledger import Call
+from flocknode.protocol.seating import Seating
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Gossip a message."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message over the direct streams to ``peers``."""
+
+    peers: tuple[PeerId, ...]
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Penalise:
+    """A peer sent what no honest peer sends."""
+
+    peer: PeerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """Record and sign; answered by ``Signed``, unless the slot holds another statement."""
+
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Send a transaction. Its outcome shows on the chain."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Pull ``length`` bytes of a tree from the first holder that has them."""
+
+    root: Digest
+    kind: int
+    length: int
+    holders: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep and serve bytes that the core has checked against ``root``."""
+
+    root: Digest
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSealingKey:
+    """Answered by ``SealingKeyMade``; the secret half stays with the vault."""
+
+    ctx: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Train from the model of ``model_root``; answered by ``Trained``."""
+
+    round: int
+    model_root: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class MaskDelta:
+    """Quantise, mask and seal the trained delta of this round; answered by ``DeltaMasked``."""
+
+    seating: Seating
+    index: int
+    round: int
+    sealing_keys: tuple[tuple[int, bytes], ...]
+    """(suite, key) by seat; (0, b"") for an absent seat."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCapsule:
+    """Answered by ``CapsuleOpened``; the seed stays with the vault."""
+
+    seating: Seating
+    header: Digest
+    index: int
+    seat: int
+    capsule: bytes
+    commitment: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class SumMasks:
+    """Sum this column's keystreams over ``headers``; answered by ``MasksSummed``."""
+
+    seating: Seating
+    inclusion_root: Digest
+    headers: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeAggregate:
+    """Sum, unmask and step; answered by ``AggregateComputed``."""
+
+    seating: Seating
+    vectors: tuple[Digest, ...]
+    mask_roots: tuple[Digest, ...]
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class DestroySecrets:
+    """The attempt is over: forget its sealing key and seeds."""
+
+    ctx: Digest
+
+
+Effect = (
+    Publish
+    | Send
+    | Penalise
+    | Sign
+    | Submit
+    | Fetch
+    | Hold
+    | MakeSealingKey
+    | Train
+    | MaskDelta
+    | OpenCapsule
+    | SumMasks
+    | ComputeAggregate
+    | DestroySecrets
+)

@@ -1,0 +1,170 @@
+"""Rules of acceptance for everything a peer sends, one line each with its verdict.
+
+ACCEPT is to return; IGNORE is nobody's fault; REJECT is the sender's and costs it score.
+"""
+
+from dataclasses import dataclass
+
+from flocknode.crypto.eip712 import Domain
+from flocknode.crypto.errors import SignatureError
+from flocknode.crypto.hashing import capsules_hash, headers_hash, seeds_hash
+from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.sealing import sealing_key_hash
+from flocknode.crypto.signing import recover
+from flocknode.errors import FlockError
+from flocknode.messages.codec import CodecError, decode
+from flocknode.messages.statements import Statement, statement_digest
+from flocknode.messages.wire import (
+    AttestationMessage,
+    ContributionHeader,
+    IncludeVote,
+    MaskRootMessage,
+    ProposeVote,
+    SeatKeyBundle,
+    SeatKeyMessage,
+)
+from flocknode.primitives import Address, Digest
+from flocknode.protocol.seating import Seating
+
+
+class GossipIgnore(FlockError):
+    """Neither deliver nor forward; the sender is not at fault."""
+
+
+class GossipReject(FlockError):
+    """Neither deliver nor forward; the sender is penalised."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidContribution:
+    """A header that passed every rule, and its EIP-712 digest."""
+
+    header: ContributionHeader
+    digest: Digest
+    record: bytes
+    """The inclusion leaf: the header's EIP-712 words and its signature."""
+
+
+def require_ctx(ctx: Digest, seating: Seating | None) -> Seating:
+    """Return the attempt that ``ctx`` names."""
+    # [IGNORE] The message belongs to the attempt in progress.
+    if seating is None or ctx != seating.ctx:
+        raise GossipIgnore("not the attempt in progress")
+    return seating
+
+
+def require_signature(
+    domain: Domain, statement: Statement, signature: bytes, signer: Address
+) -> Digest:
+    """Return the digest of ``statement``."""
+    digest = statement_digest(domain, statement)
+    # [REJECT] The signature is well-formed and the signer's.
+    try:
+        valid = recover(digest, signature) == signer
+    except SignatureError as error:
+        raise GossipReject("malformed signature") from error
+    if not valid:
+        raise GossipReject("signature of somebody else")
+    return digest
+
+
+def require_seat(seat: int, seating: Seating) -> int:
+    # [REJECT] The seat exists.
+    if seat not in seating.seats:
+        raise GossipReject("no such seat")
+    return seat
+
+
+def check_seat_key(message: SeatKeyMessage, seating: Seating) -> SeatKeyMessage:
+    require_seat(message.seat, seating)
+    statement = message.statement(sealing_key_hash(message.suite, message.key))
+    require_signature(seating.domain, statement, message.signature, seating.signer_of(message.seat))
+    return message
+
+
+def check_bundle(bundle: SeatKeyBundle, seating: Seating) -> tuple[SeatKeyMessage, ...]:
+    """Return the sealing keys of a bundle, each checked as if it had come alone."""
+    keys = []
+    for data in bundle.keys:
+        # [REJECT] Every part of a bundle is a sealing key of this attempt.
+        try:
+            key = decode(data)
+        except CodecError as error:
+            raise GossipReject("undecodable key in a bundle") from error
+        if not isinstance(key, SeatKeyMessage) or key.ctx != seating.ctx:
+            raise GossipReject("stranger in a bundle of keys")
+        keys.append(check_seat_key(key, seating))
+    # [REJECT] A bundle names a seat once.
+    if len({key.seat for key in keys}) != len(keys):
+        raise GossipReject("a seat twice in a bundle")
+    return tuple(keys)
+
+
+def check_header(header: ContributionHeader, seating: Seating) -> ValidContribution:
+    terms = seating.terms
+    entries = seating.roster.entries
+    # [REJECT] The sender stands in the roster under this index.
+    if header.index >= len(entries) or entries[header.index].trainer != header.trainer:
+        raise GossipReject("not in the roster")
+    # [REJECT] The vector has the task's length and width.
+    if (header.words, header.width) != (terms.integers.words, terms.integers.width):
+        raise GossipReject("vector of another shape")
+    # [REJECT] There is a seed commitment for every column and a capsule for every seat.
+    if len(header.commitments) != terms.columns or len(header.capsules) != terms.seats:
+        raise GossipReject("commitments or capsules missing")
+    statement = header.statement(seeds_hash(header.commitments), capsules_hash(header.capsules))
+    digest = require_signature(seating.domain, statement, header.signature, header.trainer)
+    # [REJECT] A majority of every column can open its capsule.
+    present = {seat for seat in seating.seats if header.capsules[seat]}
+    if not seating.has_column_majorities(present):
+        raise GossipReject("capsules for too few seats")
+    # [IGNORE] After a spent attempt only its trainers count until the model changes.
+    frozen = seating.drawn.frozen_trainers
+    if frozen and not frozen >> header.index & 1:
+        raise GossipIgnore("not in the frozen set")
+    return ValidContribution(header, digest, statement.record(header.signature))
+
+
+def check_vector(vector: bytes, root: Digest, kind: TreeKind, length: int) -> bytes:
+    # [REJECT] Inline bytes are exactly the announced ones.
+    if len(vector) != length or tree_root(kind, vector) != root:
+        raise GossipReject("bytes of another root")
+    return vector
+
+
+def check_attestation(message: AttestationMessage, seating: Seating) -> AttestationMessage:
+    require_seat(message.seat, seating)
+    # [REJECT] An attestation names a header once.
+    if len(set(message.headers)) != len(message.headers):
+        raise GossipReject("a header twice in an attestation")
+    statement = message.statement(headers_hash(message.headers))
+    require_signature(seating.domain, statement, message.signature, seating.signer_of(message.seat))
+    return message
+
+
+def check_include_vote(vote: IncludeVote, seating: Seating) -> IncludeVote:
+    require_seat(vote.seat, seating)
+    require_signature(
+        seating.domain, vote.statement(), vote.signature, seating.signer_of(vote.seat)
+    )
+    return vote
+
+
+def check_mask_root(message: MaskRootMessage, seating: Seating) -> MaskRootMessage:
+    require_seat(message.seat, seating)
+    # [REJECT] A mask sum has the length of a delta.
+    if message.words != seating.terms.integers.words:
+        raise GossipReject("mask sum of another length")
+    statement = message.statement(seating.column_of(message.seat))
+    require_signature(seating.domain, statement, message.signature, seating.signer_of(message.seat))
+    if message.vector:
+        check_vector(message.vector, message.root, TreeKind.MASK_SUM, seating.vector_bytes)
+    return message
+
+
+def check_propose_vote(vote: ProposeVote, seating: Seating) -> ProposeVote:
+    require_seat(vote.seat, seating)
+    require_signature(
+        seating.domain, vote.statement(), vote.signature, seating.signer_of(vote.seat)
+    )
+    return vote

@@ -1,0 +1,186 @@
+"""Step 8: the seats recompute aggregate and model, and sign only what they computed."""
+
+from flocknode.crypto.hashing import mask_roots_hash
+from flocknode.messages.statements import Propose
+from flocknode.messages.wire import ModelWords, ProposeOffer, ProposeVote
+from flocknode.primitives import Digest, PeerId, Seconds
+from flocknode.protocol.effects import ComputeAggregate, Effect, Send, Sign, Submit
+from flocknode.protocol.events import AggregateComputed
+from flocknode.protocol.inclusion import Includer
+from flocknode.protocol.ledger import ProposalAccepted, ProposeModel, SetAccepted
+from flocknode.protocol.pace import GRACE_SECONDS, Pace
+from flocknode.protocol.sealing_keys import others
+from flocknode.protocol.seating import Seating
+from flocknode.protocol.unmasking import Unmasker
+
+
+class Proposer:
+    """One seat's part in the views of proposal."""
+
+    def __init__(
+        self,
+        seating: Seating,
+        seat: int,
+        includer: Includer,
+        unmasker: Unmasker,
+        pace: Pace,
+    ) -> None:
+        self._seating = seating
+        self._seat = seat
+        self._includer = includer
+        self._unmasker = unmasker
+        self._pace = pace
+        self._computing: set[tuple[Digest, ...]] = set()
+        self._computed: dict[tuple[Digest, ...], AggregateComputed] = {}
+        self._offers: dict[int, ProposeOffer] = {}
+        self._signing: dict[int, Propose] = {}
+        self._votes: dict[int, dict[int, ProposeVote]] = {}
+
+    def advance(self, accepted: SetAccepted, timestamp: int, now: Seconds) -> list[Effect]:
+        """Do what the mask roots at hand allow: pull, compute, offer."""
+        if self._unmasker.own_root is None:
+            return []
+        roots = self._unmasker.choose(accepted, timestamp)
+        if roots is None:
+            return []
+        if not self._unmasker.holds_all(roots):
+            return self._unmasker.fetch_missing(accepted, roots, now)
+        if roots not in self._computed:
+            return self._compute(accepted, roots)
+        return self._offer_if_due(accepted, roots, timestamp, now)
+
+    def computed(self, event: AggregateComputed) -> None:
+        self._computed[event.mask_roots] = event
+
+    def hear_offer(
+        self, offer: ProposeOffer, sender: PeerId, accepted: SetAccepted, timestamp: int
+    ) -> list[Effect]:
+        """Keep the first offer of the view's proposer and answer it."""
+        view = self._seating.proposal_view(timestamp, accepted.accepted_at)
+        if view != offer.view or sender != self._seating.peers[self._seating.proposer_of(view)]:
+            return []
+        if self._offers.setdefault(view, offer) != offer:
+            return []
+        vote = self._votes.get(view, {}).get(self._seat)
+        return [self._to_proposer(vote)] if vote else self.consider(accepted, timestamp)
+
+    def consider(self, accepted: SetAccepted, timestamp: int) -> list[Effect]:
+        """Sign PROPOSE for the view's offer as soon as it equals the own computation."""
+        view = self._seating.proposal_view(timestamp, accepted.accepted_at)
+        offer = self._offers.get(view) if view is not None else None
+        if view is None or offer is None or view in self._signing:
+            return []
+        mine = self._computed.get(offer.mask_roots)
+        if mine is None or not self._is_acceptable(offer, accepted, timestamp):
+            return []
+        if (mine.aggregate_root, mine.model_root) != (offer.aggregate_root, offer.model_root):
+            return []
+        self._signing[view] = Propose(
+            self._seating.ctx,
+            view,
+            accepted.inclusion_root,
+            mask_roots_hash(offer.mask_roots),
+            offer.aggregate_root,
+            offer.model_root,
+        )
+        return [Sign(self._signing[view])]
+
+    def signed(self, propose: Propose, signature: bytes, now: Seconds) -> list[Effect]:
+        """Send the vote to the view's proposer."""
+        if self._signing.get(propose.view) != propose:
+            return []
+        vote = ProposeVote(
+            propose.ctx,
+            propose.view,
+            self._seat,
+            propose.inclusion_root,
+            propose.mask_roots_hash,
+            propose.aggregate_root,
+            propose.model_root,
+            signature,
+        )
+        if self._seating.proposer_of(propose.view) == self._seat:
+            return self.hear_vote(vote)
+        self._votes.setdefault(propose.view, {})[self._seat] = vote
+        self._pace.mark(("propose vote", propose.view), now)
+        return [self._to_proposer(vote)]
+
+    def hear_vote(self, vote: ProposeVote) -> list[Effect]:
+        """Count a vote for the own proposal; with all of them there is nothing to wait for."""
+        mine = self._signing.get(vote.view)
+        is_proposer = self._seating.proposer_of(vote.view) == self._seat
+        if not is_proposer or mine is None or vote.statement() != mine:
+            return []
+        votes = self._votes.setdefault(vote.view, {})
+        votes.setdefault(vote.seat, vote)
+        return self._submit(vote.view) if len(votes) == self._seating.terms.seats else []
+
+    def submit_if_due(self, accepted: SetAccepted, timestamp: int, now: Seconds) -> list[Effect]:
+        """Submit with a quorum once the rest had its chance."""
+        view = self._seating.proposal_view(timestamp, accepted.accepted_at)
+        votes = self._votes.get(view, {}) if view is not None else {}
+        if view is None or len(votes) < self._seating.terms.proposal_quorum:
+            return []
+        if self._seating.proposer_of(view) != self._seat:
+            return []
+        patient = self._pace.after(("propose votes", view), now, GRACE_SECONDS)
+        return self._submit(view) if patient and self._pace.every("propose", now) else []
+
+    def share_model(self, proposal: ProposalAccepted, peers: tuple[PeerId, ...]) -> list[Effect]:
+        """Send a short model to nodes that did not compute it, once it is on chain."""
+        mine = self._computed.get(proposal.mask_roots)
+        if self._seating.proposer_of(proposal.view) != self._seat or mine is None or not mine.model:
+            return []
+        return [Send(peers, ModelWords(mine.model_root, mine.model))]
+
+    def _compute(self, accepted: SetAccepted, roots: tuple[Digest, ...]) -> list[Effect]:
+        chosen = self._includer.set_of(accepted.inclusion_root, accepted.trainers)
+        if chosen is None or roots in self._computing:
+            return []
+        self._computing.add(roots)
+        return [ComputeAggregate(self._seating, chosen.vectors, roots, accepted.weight)]
+
+    def _offer_if_due(
+        self, accepted: SetAccepted, roots: tuple[Digest, ...], timestamp: int, now: Seconds
+    ) -> list[Effect]:
+        view = self._seating.proposal_view(timestamp, accepted.accepted_at)
+        if view is None or self._seating.proposer_of(view) != self._seat:
+            return []
+        if view in self._offers and not self._pace.every(("propose offer", view), now):
+            return []
+        self._pace.mark(("propose offer", view), now)
+        mine = self._computed[roots]
+        offer = self._offers.get(view) or ProposeOffer(
+            self._seating.ctx, view, roots, mine.aggregate_root, mine.model_root
+        )
+        own = self.hear_offer(offer, self._seating.peers[self._seat], accepted, timestamp)
+        return [Send(others(self._seating, self._seat), offer), *own]
+
+    def _is_acceptable(self, offer: ProposeOffer, accepted: SetAccepted, timestamp: int) -> bool:
+        return len(offer.mask_roots) == self._seating.terms.columns and all(
+            self._unmasker.may_count(column, root, accepted, timestamp)
+            for column, root in enumerate(offer.mask_roots)
+        )
+
+    def _to_proposer(self, vote: ProposeVote) -> Send:
+        return Send((self._seating.peers[self._seating.proposer_of(vote.view)],), vote)
+
+    def _submit(self, view: int) -> list[Effect]:
+        offer = self._offers[view]
+        votes = [vote for _, vote in sorted(self._votes[view].items())]
+        drawn = self._seating.drawn
+        return [
+            Submit(
+                ProposeModel(
+                    drawn.task,
+                    drawn.round,
+                    drawn.attempt,
+                    view,
+                    offer.mask_roots,
+                    offer.aggregate_root,
+                    offer.model_root,
+                    sum(1 << vote.seat for vote in votes),
+                    tuple(vote.signature for vote in votes),
+                )
+            )
+        ]

@@ -1,0 +1,283 @@
+"""The round state machine: no network, no chain, no clock, no randomness."""
+
+from collections import deque
+
+from flocknode.crypto.eip712 import Domain
+from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.messages.statements import Context
+from flocknode.messages.wire import (
+    Contribution,
+    ContributionHeader,
+    Message,
+    ModelWords,
+    Outcome,
+    SeatKeyBundle,
+)
+from flocknode.primitives import Address, Digest, PeerId, Seconds
+from flocknode.protocol.attempt import Attempt, header_of
+from flocknode.protocol.chain_view import ChainView
+from flocknode.protocol.effects import Effect, Fetch, Hold, Penalise
+from flocknode.protocol.events import (
+    AggregateComputed,
+    CapsuleOpened,
+    ChainAdvanced,
+    DeltaMasked,
+    Event,
+    FetchFailed,
+    MasksSummed,
+    MessageReceived,
+    SealingKeyMade,
+    Signed,
+    Tick,
+    Trained,
+    VectorHeld,
+)
+from flocknode.protocol.gossip_rules import (
+    GossipIgnore,
+    GossipReject,
+    check_bundle,
+    check_header,
+    require_ctx,
+)
+from flocknode.protocol.ledger import CommitteeDrawn
+from flocknode.protocol.pace import RESEND_SECONDS, Pace
+from flocknode.protocol.roster import Roster
+from flocknode.protocol.seating import Seating, take_seats
+from flocknode.protocol.settlement import ChainDuties
+
+EARLY_MESSAGES_MAX = 512
+"""Messages kept for an attempt whose draw is not final here yet."""
+
+EARLY_PER_SENDER_MAX = 32
+SEATINGS_MAX = 4
+OFFERED_MODELS_MAX = 4
+"""Models that came before the block that names them."""
+
+
+class RoundMachine:
+    """One node's view of one task.
+
+    Feed it events with :meth:`handle` and carry out the effects that come back.
+    """
+
+    def __init__(
+        self, me: Address, domain: Domain, task: int, roster: Roster, initial_model: Digest
+    ) -> None:
+        self._me = me
+        self._domain = domain
+        self._roster = roster
+        self._duties = ChainDuties(task, me)
+        self._pace = Pace()
+        self._tip = self._final = ChainView(task)
+        self._seatings: dict[Digest, Seating] = {}
+        self._attempt: Attempt | None = None
+        self._early: deque[tuple[PeerId, Digest, Message]] = deque(maxlen=EARLY_MESSAGES_MAX)
+        self._models = {initial_model}
+        self._offered_models: dict[Digest, bytes] = {}
+        self._shared: Digest | None = None
+        self._announced = 0
+
+    @property
+    def attempt(self) -> Attempt | None:
+        return self._attempt
+
+    def handle(self, event: Event, now: Seconds) -> list[Effect]:
+        """Apply ``event`` at time ``now`` (Unix seconds) and return what must be done."""
+        attempt = self._attempt
+        match event:
+            case ChainAdvanced(tip, final):
+                return self._advance(tip, final, now)
+            case Tick():
+                return self._tick(now)
+            case MessageReceived(sender, message):
+                return self._receive(sender, message, now)
+            case VectorHeld(root):
+                return self._vector_held(root, now)
+            case FetchFailed(root):
+                return attempt.fetch_failed(root) if attempt else []
+            case Trained(round_, model_root):
+                return self._trained(round_, model_root)
+            case Signed(statement):
+                ctx = None if isinstance(statement, Context) else statement.ctx
+                return attempt.signed(event, now) if attempt and self._is_current(ctx) else []
+            case SealingKeyMade(ctx):
+                return attempt.sealing_key_made(event) if attempt and self._is_current(ctx) else []
+            case DeltaMasked(ctx):
+                return attempt.masked(event) if attempt and self._is_current(ctx) else []
+            case CapsuleOpened(ctx):
+                return (
+                    attempt.capsule_opened(event, now) if attempt and self._is_current(ctx) else []
+                )
+            case MasksSummed(ctx):
+                return attempt.masks_summed(event, now) if attempt and self._is_current(ctx) else []
+            case AggregateComputed(ctx):
+                self._models.add(event.model_root)
+                is_current = self._is_current(ctx)
+                return attempt.aggregate_computed(event, now) if attempt and is_current else []
+
+    def judge(self, message: Message) -> None:
+        """Apply the rules for forwarding gossip; raise GossipIgnore or GossipReject."""
+        match message:
+            case Outcome():
+                # [IGNORE] The round is one that this node saw settle, or is about to.
+                require_ctx(message.ctx, self._seatings.get(message.ctx))
+            case SeatKeyBundle():
+                check_bundle(message, require_ctx(message.ctx, self._seatings.get(message.ctx)))
+            case ContributionHeader():
+                check_header(message, require_ctx(message.ctx, self._seatings.get(message.ctx)))
+            case _:
+                # [REJECT] Only keys, headers and outcomes travel by gossip.
+                raise GossipReject("not a gossiped kind")
+
+    def _advance(self, tip: ChainView, final: ChainView, now: Seconds) -> list[Effect]:
+        self._tip, self._final = tip, final
+        for drawn in (tip.attempt.drawn, final.attempt.drawn):
+            self._take_seats(drawn, tip)
+        effects = self._change_attempt(final, now)
+        if self._attempt:
+            effects += self._attempt.advance(tip, final, now)
+        effects += self._share_model(tip) + self._take_offered_model()
+        return effects + self._chain_duties(now) + self._want_model(now)
+
+    def _tick(self, now: Seconds) -> list[Effect]:
+        effects = self._attempt.tick(now) if self._attempt else []
+        return effects + self._chain_duties(now) + self._want_model(now)
+
+    def _chain_duties(self, now: Seconds) -> list[Effect]:
+        drawn = self._tip.attempt.drawn
+        seating = self._seatings.get(drawn.ctx) if drawn else None
+        return self._duties.tick(self._tip, self._final, seating, now)
+
+    def _take_seats(self, drawn: CommitteeDrawn | None, view: ChainView) -> None:
+        """Know the seating of a draw as soon as it is on the chain, final or not."""
+        if drawn is None or drawn.ctx in self._seatings or view.terms is None:
+            return
+        peers = {validator: keys.peer for validator, keys in view.validators.items()}
+        seating = take_seats(self._domain, view.terms, self._roster, drawn, peers)
+        if seating:
+            self._seatings[drawn.ctx] = seating
+        while len(self._seatings) > SEATINGS_MAX:
+            del self._seatings[next(iter(self._seatings))]
+
+    def _change_attempt(self, final: ChainView, now: Seconds) -> list[Effect]:
+        """Begin an attempt once its draw is final: seats and trainers bind themselves to it."""
+        effects = self._announce(final)
+        drawn = final.attempt.drawn
+        if drawn is None or drawn.ctx not in self._seatings:
+            return effects
+        if self._attempt and self._attempt.seating.ctx == drawn.ctx:
+            return effects
+        effects += self._attempt.end() if self._attempt else []
+        self._attempt = Attempt(self._seatings[drawn.ctx], self._me)
+        effects += self._attempt.begin() + self._use_model()
+        return effects + self._replay(now)
+
+    def _announce(self, final: ChainView) -> list[Effect]:
+        settled = final.settled
+        if settled is None or self._attempt is None or settled.round <= self._announced:
+            return []
+        self._announced = settled.round
+        return self._attempt.outcome()
+
+    def _replay(self, now: Seconds) -> list[Effect]:
+        early, self._early = self._early, deque(maxlen=EARLY_MESSAGES_MAX)
+        return [
+            effect for sender, _, message in early for effect in self._receive(sender, message, now)
+        ]
+
+    def _receive(self, sender: PeerId, message: Message, now: Seconds) -> list[Effect]:
+        try:
+            return self._hear(sender, message, now)
+        except GossipIgnore:
+            return []
+        except GossipReject as rejection:
+            return [Penalise(sender, str(rejection))]
+
+    def _hear(self, sender: PeerId, message: Message, now: Seconds) -> list[Effect]:
+        if isinstance(message, ModelWords):
+            return self._hear_model(message)
+        ctx = header_of(message).ctx if isinstance(message, Contribution) else message.ctx
+        if self._attempt and ctx == self._attempt.seating.ctx:
+            return self._attempt.hear(sender, message, now)
+        self._keep_early(sender, ctx, message)
+        return []
+
+    def _keep_early(self, sender: PeerId, ctx: Digest, message: Message) -> None:
+        """Keep what a faster peer says of an attempt whose draw this node is about to see."""
+        tip = self._tip.attempt.drawn
+        if ctx in self._seatings and (tip is None or tip.ctx != ctx):
+            return
+        if sum(known == sender for known, _, _ in self._early) < EARLY_PER_SENDER_MAX:
+            self._early.append((sender, ctx, message))
+
+    def _is_current(self, ctx: Digest | None) -> bool:
+        return self._attempt is not None and self._attempt.seating.ctx == ctx
+
+    def _trained(self, round_: int, model_root: Digest) -> list[Effect]:
+        attempt = self._attempt
+        if attempt is None:
+            return []
+        drawn = attempt.seating.drawn
+        is_ours = (drawn.round, drawn.model_root) == (round_, model_root)
+        return attempt.trained() if is_ours else []
+
+    def _vector_held(self, root: Digest, now: Seconds) -> list[Effect]:
+        if root in self._named_models():
+            self._models.add(root)
+            return self._use_model()
+        return self._attempt.vector_held(root, now) if self._attempt else []
+
+    def _use_model(self) -> list[Effect]:
+        """Let the attempt go on once its model is here."""
+        attempt = self._attempt
+        if attempt is None or attempt.seating.drawn.model_root not in self._models:
+            return []
+        return attempt.model_ready()
+
+    def _named_models(self) -> set[Digest]:
+        """Return the roots of models that the chain names now."""
+        proposal = self._tip.attempt.proposal
+        roots = {self._tip.model_root, self._final.model_root}
+        roots.add(proposal.model_root if proposal else None)
+        return {root for root in roots if root is not None}
+
+    def _hear_model(self, message: ModelWords) -> list[Effect]:
+        # [REJECT] The words are those of the root.
+        if not message.words or tree_root(TreeKind.MODEL, message.words) != message.root:
+            raise GossipReject("model of another root")
+        self._offered_models[message.root] = message.words
+        while len(self._offered_models) > OFFERED_MODELS_MAX:
+            del self._offered_models[next(iter(self._offered_models))]
+        return self._take_offered_model()
+
+    def _take_offered_model(self) -> list[Effect]:
+        """Keep an offered model as soon as the chain names its root."""
+        effects: list[Effect] = []
+        for root in self._named_models() & self._offered_models.keys():
+            words = self._offered_models.pop(root)
+            if root not in self._models:
+                self._models.add(root)
+                effects.append(Hold(root, words))
+        return effects + self._use_model() if effects else []
+
+    def _want_model(self, now: Seconds) -> list[Effect]:
+        """Pull the model that nobody pushed."""
+        root, terms = self._final.model_root, self._final.terms
+        if root is None or terms is None or root in self._models:
+            return []
+        waited = self._pace.after(root, now, RESEND_SECONDS)
+        if not waited or not self._pace.every(root, now):
+            return []
+        holders = tuple(keys.peer for keys in self._final.validators.values())
+        return [Fetch(root, TreeKind.MODEL, 4 * terms.integers.words, holders)]
+
+    def _share_model(self, tip: ChainView) -> list[Effect]:
+        """Give the proposed model to trainers and to validators without a seat, once."""
+        attempt, proposal = self._attempt, tip.attempt.proposal
+        if attempt is None or proposal is None or self._shared == proposal.model_root:
+            return []
+        self._shared = proposal.model_root
+        seated = set(attempt.seating.peers)
+        validators = {keys.peer for keys in tip.validators.values()} - seated
+        trainers = {entry.peer for entry in self._roster.entries}
+        return attempt.share_model(tuple(sorted(validators | trainers)))

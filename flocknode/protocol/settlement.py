@@ -1,0 +1,93 @@
+"""Step 10 and every permissionless exit: who sends the transactions that anyone may send."""
+
+from flocknode.primitives import Address, Seconds
+from flocknode.protocol.chain_view import ChainView
+from flocknode.protocol.effects import Effect, Submit
+from flocknode.protocol.ledger import Draw, Poke, ProposalAccepted, Reveal, Settle
+from flocknode.protocol.pace import Pace
+from flocknode.protocol.seating import Seating
+
+
+class ChainDuties:
+    """A validator's share of the duties that need no seat; the next in turn takes over."""
+
+    def __init__(self, task: int, signer: Address) -> None:
+        self._task = task
+        self._signer = signer
+        self._pace = Pace()
+
+    def tick(
+        self, tip: ChainView, final: ChainView, seating: Seating | None, now: Seconds
+    ) -> list[Effect]:
+        """Return the transactions that are this validator's to send now."""
+        me = self._validator(tip)
+        if me is None:
+            return []
+        effects = self._reveal(me, final, now)
+        if tip.paused:
+            return effects
+        effects += self._draw(me, tip, now)
+        effects += self._settle(me, tip, seating, now)
+        effects += self._poke(me, tip, seating, now)
+        return effects
+
+    def _validator(self, view: ChainView) -> int | None:
+        matches = (v for v, keys in view.validators.items() if keys.signer == self._signer)
+        return next(matches, None)
+
+    def _reveal(self, me: int, final: ChainView, now: Seconds) -> list[Effect]:
+        """Answer a final request only: a preimage that is out cannot be taken back."""
+        beacon = final.beacon
+        if beacon is None or me not in beacon.members or me in beacon.revealed:
+            return []
+        due = final.timestamp < beacon.deadline and self._pace.every(
+            ("reveal", beacon.request), now
+        )
+        return [Submit(Reveal(beacon.request))] if due else []
+
+    def _draw(self, me: int, tip: ChainView, now: Seconds) -> list[Effect]:
+        attempt, beacon = tip.attempt, tip.beacon
+        if attempt.opened is None or attempt.drawn or beacon is None:
+            return []
+        if beacon.request != attempt.opened.request or not beacon.is_settled(tip.timestamp):
+            return []
+        call = Draw(self._task) if beacon.has_quorum() else Poke(self._task)
+        return self._in_turn(call, (beacon.request, call), me, tip, now)
+
+    def _settle(
+        self, me: int, tip: ChainView, seating: Seating | None, now: Seconds
+    ) -> list[Effect]:
+        proposal = tip.attempt.proposal
+        if proposal is None or seating is None or seating.ctx != _ctx(tip):
+            return []
+        # The block that takes the transaction is younger than the tip.
+        if max(tip.timestamp, now) < _window_end(proposal, seating):
+            return []
+        return self._in_turn(Settle(self._task), (seating.ctx, "settle"), me, tip, now)
+
+    def _poke(self, me: int, tip: ChainView, seating: Seating | None, now: Seconds) -> list[Effect]:
+        attempt = tip.attempt
+        if seating is None or seating.ctx != _ctx(tip) or attempt.proposal:
+            return []
+        accepted = attempt.accepted
+        due = seating.void_at(accepted.accepted_at) if accepted else seating.abort_at
+        if tip.timestamp < due:
+            return []
+        return self._in_turn(Poke(self._task), (seating.ctx, "poke"), me, tip, now)
+
+    def _in_turn(
+        self, call: Draw | Settle | Poke, name: object, me: int, tip: ChainView, now: Seconds
+    ) -> list[Effect]:
+        """Rank validators by id, starting from another one each round."""
+        opened = tip.attempt.opened or tip.attempt.drawn
+        start = opened.round if opened else 0
+        ranks = sorted(tip.validators, key=lambda v: (v - start) % len(tip.validators))
+        return [Submit(call)] if self._pace.my_turn(name, now, ranks.index(me)) else []
+
+
+def _ctx(view: ChainView) -> bytes | None:
+    return view.attempt.drawn.ctx if view.attempt.drawn else None
+
+
+def _window_end(proposal: ProposalAccepted, seating: Seating) -> int:
+    return proposal.accepted_at + seating.terms.windows.challenge

@@ -1,0 +1,148 @@
+"""Step 7: once the set and the demand window are final, seats open their mask roots and sums."""
+
+from flocknode.crypto.merkle import TreeKind
+from flocknode.messages.statements import MaskRoot
+from flocknode.messages.wire import MaskRootMessage
+from flocknode.primitives import Digest, Seconds
+from flocknode.protocol.effects import Effect, Fetch, Hold, Send, Sign
+from flocknode.protocol.inclusion import Includer
+from flocknode.protocol.ledger import SetAccepted
+from flocknode.protocol.pace import Pace
+from flocknode.protocol.sealing_keys import others
+from flocknode.protocol.seating import Seating
+
+
+class Unmasker:
+    """One seat's mask sum and what it knows of the other columns' sums."""
+
+    def __init__(self, seating: Seating, seat: int, includer: Includer, pace: Pace) -> None:
+        self._seating = seating
+        self._seat = seat
+        self._column = seating.column_of(seat)
+        self._includer = includer
+        self._pace = pace
+        self._opening: MaskRoot | None = None
+        self._mine: MaskRootMessage | None = None
+        self._roots: dict[int, MaskRootMessage] = {}
+        """What each seat signed first, for any set: messages may outrun the chain."""
+        self._held: set[Digest] = set()
+
+    @property
+    def own_root(self) -> Digest | None:
+        return self._opening.root if self._opening else None
+
+    def open_if_final(self, accepted: SetAccepted, final_timestamp: int) -> list[Effect]:
+        """Open the commitment; nothing is served before set and demand window are both final."""
+        if self._opening or final_timestamp < self._seating.demand_end(accepted.accepted_at):
+            return []
+        summed = self._includer.sum_of(accepted.inclusion_root)
+        if summed is None:
+            chosen = self._includer.set_of(accepted.inclusion_root, accepted.trainers)
+            return self._includer.sum_masks(chosen) if chosen else []
+        self._opening = MaskRoot(
+            self._seating.ctx,
+            self._column,
+            accepted.inclusion_root,
+            summed.root,
+            self._seating.terms.integers.words,
+        )
+        self._held.add(summed.root)
+        return [Sign(self._opening)]
+
+    def signed(self, statement: MaskRoot, signature: bytes, now: Seconds) -> list[Effect]:
+        """Tell the other seats; the first seat of a column sends a short sum along."""
+        summed = self._includer.sum_of(statement.inclusion_root)
+        if statement != self._opening or summed is None:
+            return []
+        first = self._seat == self._column
+        self._mine = MaskRootMessage(
+            self._seating.ctx,
+            self._seat,
+            statement.inclusion_root,
+            statement.root,
+            statement.words,
+            signature,
+            summed.vector if first else b"",
+        )
+        self._roots[self._seat] = self._mine
+        self._pace.mark("mask root", now)
+        return [Send(others(self._seating, self._seat), self._mine)]
+
+    def hear(self, message: MaskRootMessage) -> list[Effect]:
+        """Keep a seat's first root; keep and serve the bytes that came along."""
+        self._roots.setdefault(message.seat, message)
+        if not message.vector or message.root in self._held:
+            return []
+        self._held.add(message.root)
+        return [Hold(message.root, message.vector)]
+
+    def vector_held(self, root: Digest) -> None:
+        self._held.add(root)
+
+    def choose(self, accepted: SetAccepted, timestamp: int) -> tuple[Digest, ...] | None:
+        """Return the root that counts for each column, or None while one is open."""
+        late = timestamp >= self._seating.root_deadline(accepted.accepted_at)
+        roots = []
+        for column in range(self._seating.terms.columns):
+            signers = self._signers(column, accepted.inclusion_root)
+            root = self._majority(signers) or (self._best_held(signers) if late else None)
+            if root is None:
+                return None
+            roots.append(root)
+        return tuple(roots)
+
+    def may_count(self, column: int, root: Digest, accepted: SetAccepted, timestamp: int) -> bool:
+        """Tell whether a proposal may name ``root`` for ``column``.
+
+        Never another root than the own one for the own column; the root of a majority; after
+        ``root_deadline`` any root whose bytes are held, unless a majority signed another.
+        """
+        if column == self._column and root != self.own_root:
+            return False
+        signers = self._signers(column, accepted.inclusion_root)
+        majority = self._majority(signers)
+        if majority is not None:
+            return root == majority
+        late = timestamp >= self._seating.root_deadline(accepted.accepted_at)
+        return late and root in signers and root in self._held
+
+    def fetch_missing(
+        self, accepted: SetAccepted, roots: tuple[Digest, ...], now: Seconds
+    ) -> list[Effect]:
+        """Pull the sums that did not travel inline from whoever signed them."""
+        effects: list[Effect] = []
+        for column, root in enumerate(roots):
+            if root in self._held or not self._pace.every(("pull", root), now):
+                continue
+            seats = self._signers(column, accepted.inclusion_root)[root]
+            # Different seats start with different holders.
+            order = sorted(seats, key=lambda seat: (seat - self._seat) % self._seating.terms.seats)
+            holders = tuple(self._seating.peers[seat] for seat in order)
+            effects.append(Fetch(root, TreeKind.MASK_SUM, self._seating.vector_bytes, holders))
+        return effects
+
+    def holds_all(self, roots: tuple[Digest, ...]) -> bool:
+        return self._held.issuperset(roots)
+
+    def tick(self, now: Seconds) -> list[Effect]:
+        """Repeat the own root until a proposal is accepted."""
+        if self._mine is None or not self._pace.every("mask root", now):
+            return []
+        return [Send(others(self._seating, self._seat), self._mine)]
+
+    def _signers(self, column: int, inclusion_root: Digest) -> dict[Digest, list[int]]:
+        signers: dict[Digest, list[int]] = {}
+        for seat in self._seating.column(column):
+            message = self._roots.get(seat)
+            if message and message.inclusion_root == inclusion_root:
+                signers.setdefault(message.root, []).append(seat)
+        return signers
+
+    def _majority(self, signers: dict[Digest, list[int]]) -> Digest | None:
+        need = self._seating.terms.column_majority
+        return next((root for root, seats in signers.items() if len(seats) >= need), None)
+
+    def _best_held(self, signers: dict[Digest, list[int]]) -> Digest | None:
+        """Most signers first, ties to the lower root."""
+        held = [root for root in signers if root in self._held]
+        return min(held, key=lambda root: (-len(signers[root]), root), default=None)

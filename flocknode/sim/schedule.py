@@ -1,0 +1,60 @@
+"""When each phase of an attempt begins and ends, in chain seconds. A deadline itself is late."""
+
+from flocknode.model.terms import TaskTerms
+
+
+def attest_deadline(terms: TaskTerms, drawn_at: int) -> int:
+    return drawn_at + terms.windows.collect
+
+
+def inclusion_start(terms: TaskTerms, drawn_at: int) -> int:
+    """Return when view 0 begins for a set that is not the whole roster."""
+    return attest_deadline(terms, drawn_at) + terms.windows.settle
+
+
+def inclusion_end(terms: TaskTerms, drawn_at: int) -> int:
+    """Return the end of the last inclusion view, when the roll call begins."""
+    return inclusion_start(terms, drawn_at) + terms.views * terms.windows.view
+
+
+def abort_deadline(terms: TaskTerms, drawn_at: int) -> int:
+    """Return the end of the roll call."""
+    return inclusion_end(terms, drawn_at) + terms.windows.abort
+
+
+def is_inclusion_view(
+    terms: TaskTerms, drawn_at: int, view: int, now: int, *, whole_roster: bool
+) -> bool:
+    """Say whether a set of ``view`` may be accepted: a whole roster has nothing to wait for."""
+    begin = inclusion_start(terms, drawn_at) + view * terms.windows.view
+    open_at = drawn_at if view == 0 and whole_roster else begin
+    return view < terms.views and open_at <= now < begin + terms.windows.view
+
+
+def demand_end(terms: TaskTerms, set_accepted_at: int) -> int:
+    return set_accepted_at + terms.windows.demand
+
+
+def proposal_start(terms: TaskTerms, set_accepted_at: int) -> int:
+    """Return the first time of proposal view 0: the demand window's end is final."""
+    return demand_end(terms, set_accepted_at) + terms.windows.finality
+
+
+def root_deadline(terms: TaskTerms, set_accepted_at: int) -> int:
+    return proposal_start(terms, set_accepted_at) + terms.windows.roots
+
+
+def void_deadline(terms: TaskTerms, set_accepted_at: int) -> int:
+    """Return the end of the last proposal view; after it the attempt is spent."""
+    return root_deadline(terms, set_accepted_at) + terms.views * terms.windows.view
+
+
+def is_proposal_view(terms: TaskTerms, set_accepted_at: int, view: int, now: int) -> bool:
+    """Say whether a proposal of ``view`` may be accepted; view 0 includes the wait for roots."""
+    begin = root_deadline(terms, set_accepted_at) + view * terms.windows.view
+    open_at = proposal_start(terms, set_accepted_at) if view == 0 else begin
+    return view < terms.views and open_at <= now < begin + terms.windows.view
+
+
+def window_end(terms: TaskTerms, proposal_accepted_at: int) -> int:
+    return proposal_accepted_at + terms.windows.challenge

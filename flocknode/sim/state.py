@@ -1,0 +1,189 @@
+"""Everything the contracts remember, as immutable records in plain dictionaries.
+
+A record is replaced, never changed, so copying the dictionaries is a complete snapshot.
+"""
+
+from copy import copy
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Self
+
+from flocknode.crypto.eip712 import Domain
+from flocknode.model.terms import TaskTerms
+from flocknode.primitives import ZERO_DIGEST, Address, Digest, PeerId
+from flocknode.protocol.ledger import LedgerEvent, ProposalAccepted, SetAccepted
+
+ZERO_ADDRESS = Address(bytes(20))
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What is fixed when the contracts are deployed."""
+
+    chain_id: int = 31337
+    round_manager: Address = field(default=Address(b"\x01" * 20))
+    beacon: Address = field(default=Address(b"\x02" * 20))
+    registrar: Address = field(default=Address(b"\x03" * 20))
+    weight_unit: int = 10**18
+    """Stake per unit of weight."""
+    weight_cap: int = 1_000
+    """Largest weight of a validator, in units."""
+    unbonding_seconds: int = 7 * 86400
+    bond: int = 10**17
+    """Native coin that a beacon member pledges; a missing reveal forfeits it."""
+    reveal_seconds: int = 60
+    gas_price: int = 10**9
+    gas_price_cap: int = 50 * 10**9
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(self.chain_id, self.round_manager)
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    owner: Address
+    organisation: Digest
+    signer: Address
+    peer: PeerId
+    stake: int = 0
+    unbonding: int = 0
+    release_at: int = 0
+    weight: int = 0
+    """Weight in the draw: the capped stake when it was last brought up to date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A validator's place in the beacon: the present tip of its hash onion and its bond."""
+
+    tip: Digest
+    bond: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconRequest:
+    context: Digest
+    members: tuple[int, ...]
+    deadline: int
+    preimages: tuple[tuple[int, Digest], ...] = ()
+    closed: bool = False
+    """The bonds of the silent have been forfeited."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpecification:
+    """Everything a creator says about a task (Types.sol)."""
+
+    terms: TaskTerms
+    configuration: Digest
+    model_root: Digest
+    roster_root: Digest
+    reward_per_round: int
+    trainer_share_bps: int
+    mode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    creator: Address
+    specification: TaskSpecification
+
+
+class Phase(Enum):
+    """States of an attempt; IDLE before the first round and after the last, or without funds."""
+
+    IDLE = "idle"
+    DRAWING = "drawing"
+    COLLECTING = "collecting"
+    INCLUDED = "included"
+    PROPOSED = "proposed"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A task's present attempt. It stays in place of the last one while the next is drawn."""
+
+    model_root: Digest
+    phase: Phase = Phase.IDLE
+    round: int = 0
+    attempt: int = 0
+    frozen_trainers: int = 0
+    request: int = 0
+    """Beacon request of the next draw; 0 when none is pending."""
+    epoch_seed: Digest = ZERO_DIGEST
+    seed: Digest = ZERO_DIGEST
+    ctx: Digest = ZERO_DIGEST
+    committee: tuple[int, ...] = ()
+    signers: tuple[Address, ...] = ()
+    drawn_at: int = 0
+    roll: int = 0
+    """Seats whose INCLUDE of this attempt is on chain."""
+    no_shows: tuple[int, ...] = ()
+    """Validators of the attempt before that the next draw leaves out."""
+    accepted: SetAccepted | None = None
+    proposal: ProposalAccepted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a settled round owes: the unit shares, and which have been claimed."""
+
+    ctx: Digest
+    inclusion_root: Digest
+    trainers: int
+    committee: tuple[int, ...]
+    include_seats: int
+    propose_seats: int
+    trainer_share: int
+    seat_share: int
+    trainers_paid: int = 0
+    validators_paid: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A task's money: tokens for rewards, native coin for refunds."""
+
+    rewards: int = 0
+    gas: int = 0
+
+
+@dataclass(slots=True)
+class LedgerState:
+    organisations: dict[Digest, Address] = field(default_factory=dict)
+    validators: dict[int, Validator] = field(default_factory=dict)
+    members: dict[int, Member] = field(default_factory=dict)
+    requests: dict[int, BeaconRequest] = field(default_factory=dict)
+    tasks: dict[int, Task] = field(default_factory=dict)
+    rounds: dict[int, Round] = field(default_factory=dict)
+    settlements: dict[tuple[int, int], Settlement] = field(default_factory=dict)
+    pools: dict[int, Pool] = field(default_factory=dict)
+    refunds: dict[Address, int] = field(default_factory=dict)
+    tokens: dict[Address, int] = field(default_factory=dict)
+    freezes: int = 0
+    """Tasks that wait for a draw: while there is one, no weight changes."""
+    forfeited: int = 0
+
+    def copy(self) -> Self:
+        """Return a state that shares the immutable records and nothing else."""
+        clone = copy(self)
+        for name in self.__slots__:
+            if isinstance(records := getattr(self, name), dict):
+                setattr(clone, name, dict(records))
+        return clone
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One call under way: a private copy of the state, and the events so far."""
+
+    rules: Deployment
+    state: LedgerState
+    sender: Address
+    now: int
+    events: list[LedgerEvent] = field(default_factory=list)
+
+    def emit(self, event: LedgerEvent) -> None:
+        self.events.append(event)
