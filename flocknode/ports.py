@@ -1,7 +1,6 @@
 """The seams between the node's services and the world."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, Callable, Sequence
 from typing import Protocol
 
 from flocknode.messages.statements import Statement
@@ -10,22 +9,24 @@ from flocknode.primitives import Digest, PeerId
 from flocknode.protocol.ledger import Call, ChainProgress
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(Protocol):
     """Bytes from a peer: over its direct stream, or gossiped and already judged."""
 
-    peer: PeerId
-    payload: bytes
-    gossiped: bool
+    @property
+    def peer(self) -> PeerId: ...
+
+    @property
+    def payload(self) -> bytes: ...
 
 
 class Network(Protocol):
     """Gossip, direct streams and bulk, seen from one node."""
 
-    def incoming(self) -> AsyncIterator[Inbound]: ...
+    @property
+    def incoming(self) -> AsyncIterable[Inbound]: ...
 
-    async def publish(self, payload: bytes) -> None:
-        """Gossip to the task's topic; delivery is not promised."""
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Gossip; delivery is not promised."""
 
     def send(self, peer: PeerId, payload: bytes) -> bool:
         """Queue for the direct stream; False when there is none or it is full."""
@@ -36,22 +37,20 @@ class Network(Protocol):
         length: int,
         holders: Sequence[PeerId],
         verify: Callable[[memoryview], bool],
-    ) -> bytes | None:
-        """Pull exactly ``length`` bytes that pass ``verify`` from the first holder that can."""
+    ) -> bytes:
+        """Pull exactly ``length`` bytes that pass ``verify`` from the first holder that can.
 
-    def keep(self, peers: Mapping[PeerId, str]) -> None:
-        """Keep direct streams to these peers, at these addresses."""
-
-    def penalise(self, peer: PeerId, reason: str) -> None: ...
+        Raises a ``FlockError`` when none can.
+        """
 
 
 class Ledger(Protocol):
     """The contracts, seen from one node."""
 
-    def progress(self) -> AsyncIterator[ChainProgress]: ...
+    def progress(self) -> AsyncIterable[ChainProgress]: ...
 
     async def submit(self, call: Call) -> None:
-        """Send a transaction and wait for its receipt; a refusal by the contract is logged."""
+        """Send a transaction and wait for its receipt; raises a ``FlockError`` if it failed."""
 
 
 class Trainer(Protocol):

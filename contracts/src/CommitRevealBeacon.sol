@@ -45,10 +45,9 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
     struct Counters {
         uint48 next;
         uint48 firstOpen;
-        uint16 cursor; // where the next duty starts when members are more than DUTIES_MAX
     }
 
-    Counters private _counters = Counters({next: 1, firstOpen: 1, cursor: 0});
+    Counters private _counters = Counters({next: 1, firstOpen: 1});
     uint16[] private _members;
     uint256 private _treasuryDue;
     mapping(uint256 validator => Member) private _memberOf;
@@ -105,7 +104,7 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
         uint256 count = duties();
         if (count < membersMin) revert CommitRevealBeaconTooFewMembers(count, membersMin);
         id = _counters.next++;
-        (uint256 packed, uint256[] memory ids) = _takeDuty(count);
+        (uint256 packed, uint256[] memory ids) = _onDuty(id, count);
         uint256 feeGwei = msg.value / count / 1 gwei;
         if (feeGwei > type(uint32).max) feeGwei = type(uint32).max;
         uint256 deadline = block.timestamp + revealSeconds;
@@ -233,10 +232,10 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
         m.answered = type(uint48).max;
     }
 
-    function _takeDuty(uint256 count) private returns (uint256 packed, uint256[] memory ids) {
+    /// @dev More members than places take turns, from one that the request's number names.
+    function _onDuty(uint256 id, uint256 count) private view returns (uint256 packed, uint256[] memory ids) {
         uint256 total = _members.length;
-        uint256 start = total > DUTIES_MAX ? _counters.cursor % total : 0;
-        if (total > DUTIES_MAX) _counters.cursor = uint16((start + count) % total);
+        uint256 start = total > DUTIES_MAX ? id * DUTIES_MAX % total : 0;
         ids = new uint256[](count);
         for (uint256 i = 0; i < count; ++i) {
             ids[i] = _members[(start + i) % total];

@@ -16,7 +16,7 @@ contract StakeRegistry is IStakeRegistry {
     using SumTree for SumTree.Tree;
 
     /// @notice Stake for one unit of weight.
-    uint256 public constant WEIGHT_UNIT = 1e15;
+    uint256 public constant WEIGHT_UNIT = 1 ether;
     /// @notice Ids fit 16 bits.
     uint256 public constant VALIDATORS_MAX = 65_536;
     /// @notice The longest peer id in bytes.
@@ -177,16 +177,7 @@ contract StakeRegistry is IStakeRegistry {
 
     /// @inheritdoc IStakeRegistry
     function draw(bytes32 seed, uint256 seats, uint256[] calldata excluded) external view returns (uint256[] memory) {
-        return Seating.draw(_tree, _seats, _totals.validators, seed, seats, excluded, new uint256[](0));
-    }
-
-    /// @inheritdoc IStakeRegistry
-    function redraw(bytes32 seed, uint256 seats, uint256[] calldata excluded, uint256[] calldata reluctant)
-        external
-        view
-        returns (uint256[] memory)
-    {
-        return Seating.draw(_tree, _seats, _totals.validators, seed, seats, excluded, reluctant);
+        return Seating.draw(_tree, _seats, _totals.validators, seed, seats, excluded);
     }
 
     /// @inheritdoc IStakeRegistry
@@ -198,6 +189,17 @@ contract StakeRegistry is IStakeRegistry {
     /// @inheritdoc IStakeRegistry
     function eligibleOrganisations() external view returns (uint256) {
         return _totals.eligible;
+    }
+
+    /// @inheritdoc IStakeRegistry
+    function eligibleOrganisationsWithout(uint256[] calldata excluded) external view returns (uint256 count) {
+        count = _totals.eligible;
+        for (uint256 i = 0; i < excluded.length; ++i) {
+            uint32 organisation = _seats[excluded[i]].organisation;
+            bool seen = _organisations[_organisationAt[organisation]].weight == 0;
+            for (uint256 j = 0; j < i && !seen; ++j) seen = _seats[excluded[j]].organisation == organisation;
+            if (!seen) --count;
+        }
     }
 
     /// @inheritdoc IStakeRegistry

@@ -67,7 +67,7 @@ abstract contract TaskPurse is IRoundManager {
     /// @inheritdoc IRoundManager
     function withdrawPurse(uint256 task) external onlyCreator(task) {
         Phase phase = _attempts[task].phase;
-        bool idle = phase == Phase.None || phase == Phase.Paused || phase == Phase.Finished;
+        bool idle = phase == Phase.Idle || phase == Phase.Paused;
         if (!idle) revert RoundManagerWrongPhase(task, uint256(phase));
         Purse memory purse = _purses[task];
         delete _purses[task];

@@ -67,7 +67,8 @@ async def development_chain(
 ) -> AsyncIterator[DevChain]:
     """Run anvil until the block ends; ``port`` 0 takes a free one. Its log goes to ``directory``.
 
-    ``finality_blocks`` is even: that many blocks below the head are not yet final. Raises UnavailableError if there is no anvil, the port is taken, or it does not start.
+    ``finality_blocks`` is even: a block is final when that many follow it. Raises
+    UnavailableError if there is no anvil, the port is taken, or anvil does not start.
     """
     anvil = await trio.to_thread.run_sync(find_anvil)
     chosen = _free_port(port)

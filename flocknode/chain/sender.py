@@ -94,7 +94,7 @@ class Sender:
     async def send(self, request: Request) -> Pending:
         """Broadcast in the order of the calls; every ``Pending`` must then be confirmed."""
         async with self._lock:
-            newest, nonce = self._heads.newest, await self._nonce()
+            newest, nonce = self._heads.newest, await self.next_nonce()
             transaction = self._fill(request, nonce, newest)
             pending = Pending(transaction, [], newest, newest.number)
             await self._broadcast(pending)
@@ -120,7 +120,7 @@ class Sender:
             logs=tuple(receipt["logs"]),
         )
 
-    async def _nonce(self) -> int:
+    async def next_nonce(self) -> int:
         """Trust the chain, which knows what a reorganisation undid, unless some are underway."""
         counted = await self._count("pending")
         return max(counted, self._next_nonce) if self._underway else counted

@@ -10,7 +10,6 @@ from libp2p import create_yamux_muxer_option, new_host
 from libp2p.abc import IHost, INetStream
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key
 from libp2p.custom_types import TProtocol
-from libp2p.network import swarm as swarm_module
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
@@ -23,6 +22,7 @@ from flocknode.errors import ConfigurationError, UnavailableError
 from flocknode.p2p.faults import PeerUnreachableError
 from flocknode.p2p.identity import key_pair_of, parse_address, peer_text
 from flocknode.p2p.streams import LIBRARY_FAULTS, Stream
+from flocknode.p2p.tuning import tune
 from flocknode.primitives import PeerId
 
 DIAL_SECONDS = 10.0
@@ -34,8 +34,7 @@ CONNECTIONS_MAX = 512
 # lost up to half of their connections, the same graph dialled eight at a time lost none.
 DIALS = trio.CapacityLimiter(8)
 
-# The library waits this long for a second address even after the first one has answered.
-swarm_module._HAPPY_EYEBALLS_DELAY = 0.0  # noqa: SLF001
+tune()
 
 Handler = Callable[[Stream], Awaitable[None]]
 log = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ def _connection_config() -> ConnectionConfig:
         high_watermark=CONNECTIONS_MAX,
         min_connections=0,
         low_watermark=0,
-        enable_health_monitoring=True,
+        enable_health_monitoring=False,
         health_initial_delay=10,
         health_check_interval=15,
         ping_timeout=5,

@@ -20,6 +20,11 @@ class InclusionSet:
     """D, the sum of the members' roster weights."""
 
     @property
+    def records(self) -> bytes:
+        """Return the leaves of the inclusion tree: what anyone needs to check the set."""
+        return b"".join(member.record for member in self.members)
+
+    @property
     def headers(self) -> tuple[Digest, ...]:
         return tuple(member.digest for member in self.members)
 

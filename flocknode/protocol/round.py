@@ -75,7 +75,7 @@ class RoundMachine:
         self._models = {initial_model}
         self._offered_models: dict[Digest, bytes] = {}
         self._shared: Digest | None = None
-        self._announced = 0
+        self._announced = -1
 
     @property
     def attempt(self) -> Attempt | None:

@@ -47,7 +47,9 @@ class Unmasker:
             self._seating.terms.integers.words,
         )
         self._held.add(summed.root)
-        return [Sign(self._opening)]
+        chosen = self._includer.set_of(accepted.inclusion_root, accepted.trainers)
+        assert chosen is not None
+        return [Hold(chosen.root, chosen.records), Sign(self._opening)]
 
     def signed(self, statement: MaskRoot, signature: bytes, now: Seconds) -> list[Effect]:
         """Tell the other seats; the first seat of a column sends a short sum along."""

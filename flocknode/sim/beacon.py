@@ -1,16 +1,30 @@
 """CommitRevealBeacon: a seed from hash onions that nobody can choose and few can withhold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from flocknode.crypto.hashing import keccak256
-from flocknode.primitives import Digest
+from flocknode.primitives import ZERO_DIGEST, Digest
 from flocknode.protocol.ledger import BeaconRequested, BeaconRevealed
-from flocknode.sim import stakes
-from flocknode.sim.abi import keccak_words, require
-from flocknode.sim.state import BeaconRequest, LedgerState, Member, Transaction
+from flocknode.sim.abi import bits, keccak_words, require
+from flocknode.sim.stakes import (
+    give_coins,
+    organisation_of,
+    owner_of,
+    signer_of,
+    validator_of,
+    weight_of,
+)
+from flocknode.sim.state import BeaconRequest, Member, Transaction
 
-MEMBERS_MAX = 16
+DUTIES_MAX: Final = 16
 """Members on duty for one request."""
+TIP_BYTES: Final = 26
+CLOSE_WITH_REQUEST: Final = 4
+"""Older requests that a new one closes, so that its cost is bounded."""
+ENTROPY_BITS: Final = 160
+GWEI: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,84 +35,171 @@ class Seed:
 
 
 def commit(tx: Transaction, validator: int, tip: Digest, value: int) -> None:
-    """Join the beacon, or replace a used onion; the bond must be whole."""
-    require(validator in tx.state.validators, "StakeRegistryUnknownValidator")
-    entry = tx.state.validators[validator]
-    require(entry.signer == tx.sender, "CommitRevealBeaconNotSigner")
-    require(any(tip), "CommitRevealBeaconZeroTip")
-    bond = value + (tx.state.members[validator].bond if validator in tx.state.members else 0)
-    require(bond >= tx.rules.bond, "CommitRevealBeaconBondTooSmall")
-    tx.state.members[validator] = Member(tip, bond)
+    """Join the beacon with a bond, or replace the onion while no answer is due."""
+    require(tx.sender == signer_of(tx.state, validator), "CommitRevealBeaconNotSigner")
+    member = tx.state.members.get(validator)
+    require(value == (0 if member else tx.rules.bond), "CommitRevealBeaconWrongBond")
+    if member is None:
+        member = _join(tx, validator)
+    else:
+        _refuse_on_duty(tx, validator, member)
+    answered = len(tx.state.requests)
+    tx.state.members[validator] = replace(member, tip=tip[:TIP_BYTES], answered=answered)
 
 
-def request(tx: Transaction, context: Digest) -> int:
-    """Name entropy that does not exist yet: the next layers of the members on duty."""
+def leave(tx: Transaction, validator: int) -> None:
+    """Return a member's bond to its owner, unless an answer is due."""
+    require(tx.sender == owner_of(tx.state, validator), "CommitRevealBeaconNotOwner")
+    require(validator in tx.state.members, "CommitRevealBeaconNotMember")
+    _refuse_on_duty(tx, validator, tx.state.members[validator])
+    _remove(tx, validator)
+    give_coins(tx, tx.sender, tx.rules.bond)
+
+
+def request(tx: Transaction, context: Digest, value: int = 0) -> int:
+    """Name entropy that does not exist yet; ``value`` is shared by those who answer."""
+    _close(tx, CLOSE_WITH_REQUEST)
+    require(duties(tx) >= tx.rules.members_min, "CommitRevealBeaconTooFewMembers")
     number = len(tx.state.requests) + 1
     members = _on_duty(tx, number)
-    require(len(members) > 0, "CommitRevealBeaconNoMembers")
+    fee = min(value // len(members) // GWEI, (1 << 32) - 1) * GWEI
+    tx.state.treasury_due += value - fee * len(members)
     deadline = tx.now + tx.rules.reveal_seconds
-    tx.state.requests[number] = BeaconRequest(context, members, deadline)
+    entropy = int.from_bytes(context, "big") % (1 << ENTROPY_BITS)
+    tx.state.requests[number] = BeaconRequest(members, deadline, entropy, fee)
     tx.emit(BeaconRequested(number, members, deadline))
     return number
 
 
 def reveal(tx: Transaction, number: int, validator: int, preimage: Digest) -> None:
-    """Peel one layer of a member's onion; the preimage authenticates itself."""
+    """Peel one layer of a member's onion, in the order of requests; anyone may relay it."""
     require(number in tx.state.requests, "CommitRevealBeaconUnknownRequest")
-    pending = tx.state.requests[number]
-    require(tx.now < pending.deadline, "CommitRevealBeaconTooLate")
-    require(validator in pending.members, "CommitRevealBeaconNotOnDuty")
-    require(validator not in dict(pending.preimages), "CommitRevealBeaconAlreadyRevealed")
-    member = tx.state.members[validator]
-    require(keccak256(preimage) == member.tip, "CommitRevealBeaconWrongPreimage")
-    tx.state.members[validator] = replace(member, tip=preimage)
-    preimages = (*pending.preimages, (validator, preimage))
-    tx.state.requests[number] = replace(pending, preimages=preimages)
+    asked = tx.state.requests[number]
+    require(tx.now < asked.deadline, "CommitRevealBeaconClosed")
+    require(validator in asked.members, "CommitRevealBeaconNotOnDuty")
+    member = tx.state.members.get(validator)
+    # A member that is gone owes nothing any more, and adds nothing.
+    in_order = member is not None and number > member.answered
+    require(in_order, "CommitRevealBeaconOutOfOrder")
+    assert member is not None
+    tip = keccak256(preimage)[:TIP_BYTES]
+    require(tip == member.tip, "CommitRevealBeaconWrongPreimage")
+    peeled = replace(member, tip=preimage[:TIP_BYTES], answered=number)
+    tx.state.members[validator] = peeled
+    share = int.from_bytes(keccak_words(validator, preimage), "big") % (1 << ENTROPY_BITS)
+    tx.state.requests[number] = replace(
+        asked,
+        entropy=asked.entropy ^ share,
+        revealed=asked.revealed | 1 << asked.members.index(validator),
+    )
     tx.emit(BeaconRevealed(number, validator))
 
 
 def reveal_as_signer(tx: Transaction, number: int, preimage: Digest) -> None:
     """Reveal for the validator whose signing key sends the call."""
-    validator = stakes.validator_of(tx.state, tx.sender)
-    require(validator is not None, "CommitRevealBeaconNotOnDuty")
-    assert validator is not None
-    reveal(tx, number, validator, preimage)
+    reveal(tx, number, validator_of(tx.state, tx.sender), preimage)
 
 
 def seed(tx: Transaction, number: int) -> Seed:
-    """Return the value of a request once all, or at the deadline two thirds, have revealed."""
-    pending = tx.state.requests[number]
-    missing = len(pending.members) - len(pending.preimages)
-    late = tx.now >= pending.deadline
-    quorum = 3 * len(pending.preimages) >= 2 * len(pending.members)
-    if missing and not (late and quorum):
-        return Seed(ready=False, failed=late, value=Digest(bytes(32)))
-    revealed = dict(pending.preimages)
-    entropy = keccak256(b"".join(revealed.get(m, bytes(32)) for m in pending.members))
-    rules = tx.rules
-    value = keccak_words(rules.chain_id, rules.beacon, number, pending.context, entropy)
-    return Seed(ready=True, failed=False, value=value)
+    """Return the value of a request once all, or at the deadline two thirds, have answered."""
+    require(number in tx.state.requests, "CommitRevealBeaconUnknownRequest")
+    asked = tx.state.requests[number]
+    answers, asked_for = asked.revealed.bit_count(), len(asked.members)
+    is_over = tx.now >= asked.deadline
+    if answers == asked_for or (is_over and 3 * answers >= 2 * asked_for):
+        value = keccak_words(tx.rules.chain_id, tx.rules.beacon, number, asked.entropy)
+        return Seed(ready=True, failed=False, value=value)
+    return Seed(ready=False, failed=is_over, value=ZERO_DIGEST)
 
 
-def close(tx: Transaction, number: int) -> None:
-    """Forfeit the bonds of the members that kept silent until the deadline."""
-    pending = tx.state.requests[number]
-    if pending.closed or tx.now < pending.deadline:
-        return
-    for validator in set(pending.members) - set(dict(pending.preimages)):
-        member = tx.state.members[validator]
-        tx.state.forfeited += member.bond
-        tx.state.members[validator] = replace(member, bond=0)
-    tx.state.requests[number] = replace(pending, closed=True)
+def close(tx: Transaction, limit: int) -> None:
+    """Close the oldest requests that are over: the silent lose bond and membership."""
+    require(_close(tx, limit) > 0, "CommitRevealBeaconNothingDue")
 
 
-def bonded(state: LedgerState, bond: int) -> list[int]:
-    """Return the members with a whole bond and an onion, in index order."""
-    return sorted(v for v, m in state.members.items() if m.bond >= bond)
+def claim_reveals(tx: Transaction, validator: int, numbers: Sequence[int]) -> None:
+    """Pay a member's share of the requests it answered to the validator's owner."""
+    amount = sum(_take_fee(tx, validator, number) for number in numbers)
+    require(amount > 0, "CommitRevealBeaconNothingDue")
+    give_coins(tx, owner_of(tx.state, validator), amount)
+
+
+def pay_treasury(tx: Transaction) -> None:
+    """Pay forfeited bonds and unearned fees to the treasury."""
+    require(tx.state.treasury_due > 0, "CommitRevealBeaconNothingDue")
+    give_coins(tx, tx.rules.treasury, tx.state.treasury_due)
+    tx.state.treasury_due = 0
+
+
+def duties(tx: Transaction) -> int:
+    """Return how many paid answers the next request would ask for."""
+    return min(len(tx.state.member_order), DUTIES_MAX)
+
+
+def _join(tx: Transaction, validator: int) -> Member:
+    """Admit one member for each organisation, with weight in the draw."""
+    require(weight_of(tx.state, validator) > 0, "CommitRevealBeaconNoWeight")
+    organisation = organisation_of(tx.state, validator)
+    present = {organisation_of(tx.state, member) for member in tx.state.members}
+    require(organisation not in present, "CommitRevealBeaconOrganisationPresent")
+    tx.state.member_order = (*tx.state.member_order, validator)
+    return Member(tip=b"", answered=0, joined=len(tx.state.requests) + 1)
+
+
+def _remove(tx: Transaction, validator: int) -> None:
+    """End a membership; the last member takes its place in the order of duties."""
+    order = list(tx.state.member_order)
+    order[order.index(validator)] = order[-1]
+    tx.state.member_order = tuple(order[:-1])
+    del tx.state.members[validator]
 
 
 def _on_duty(tx: Transaction, number: int) -> tuple[int, ...]:
-    """Choose at most sixteen members, in turn from one that the request's number names."""
-    members = bonded(tx.state, tx.rules.bond)
-    start = number % max(len(members), 1)
-    return tuple(sorted((members[start:] + members[:start])[:MEMBERS_MAX]))
+    """Choose who answers: everybody, or sixteen in turn from one that the request names."""
+    order = tx.state.member_order
+    start = number * DUTIES_MAX % len(order) if len(order) > DUTIES_MAX else 0
+    return (order[start:] + order[:start])[:DUTIES_MAX]
+
+
+def _close(tx: Transaction, limit: int) -> int:
+    """Close requests in the order of their numbers, which is that of their deadlines."""
+    closed = 0
+    while closed < limit and (asked := tx.state.requests.get(tx.state.first_open)):
+        missing = ~asked.revealed & ((1 << len(asked.members)) - 1)
+        if missing and tx.now < asked.deadline:
+            break
+        for place in bits(missing):
+            _forfeit(tx, tx.state.first_open, asked.members[place], asked.fee)
+        tx.state.first_open += 1
+        closed += 1
+    return closed
+
+
+def _forfeit(tx: Transaction, number: int, validator: int, fee: int) -> None:
+    """Take the fee and, if the membership that was asked still lasts, bond and membership."""
+    tx.state.treasury_due += fee
+    member = tx.state.members.get(validator)
+    if member is not None and member.joined <= number:
+        _remove(tx, validator)
+        tx.state.treasury_due += tx.rules.bond
+
+
+def _take_fee(tx: Transaction, validator: int, number: int) -> int:
+    asked = tx.state.requests.get(number)
+    require(asked is not None and validator in asked.members, "CommitRevealBeaconNothingDue")
+    assert asked is not None
+    place = asked.members.index(validator)
+    is_due = asked.revealed >> place & 1 and not asked.paid >> place & 1
+    require(bool(is_due), "CommitRevealBeaconNothingDue")
+    tx.state.requests[number] = replace(asked, paid=asked.paid | 1 << place)
+    return asked.fee
+
+
+def _refuse_on_duty(tx: Transaction, validator: int, member: Member) -> None:
+    """Entropy is fixed before it is asked for: no change while an answer is due."""
+    first = max(tx.state.first_open, member.joined)
+    for number in range(first, len(tx.state.requests) + 1):
+        asked = tx.state.requests[number]
+        if validator in asked.members:
+            answered = asked.revealed >> asked.members.index(validator) & 1
+            require(bool(answered), "CommitRevealBeaconOnDuty")

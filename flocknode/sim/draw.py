@@ -24,15 +24,13 @@ def draw_committee(
     organisation. Raises ``CallReverted`` (StakeRegistryTooFewOrganisations).
     """
     closed = {organisations[i] for i in excluded}
-    eligible = {o for o, w in zip(organisations, weights, strict=True) if w > 0} - closed
-    require(len(eligible) >= seats, "StakeRegistryTooFewOrganisations")
+    in_order = [i for i in _in_index_order(seed, len(weights)) if weights[i] > 0]
     committee: list[int] = []
-    for candidate in (*_by_weight(seed, weights, seats), *_in_index_order(seed, len(weights))):
-        if len(committee) == seats:
-            break
-        if weights[candidate] > 0 and organisations[candidate] not in closed:
+    for candidate in (*_by_weight(seed, weights, seats), *in_order):
+        if len(committee) < seats and organisations[candidate] not in closed:
             committee.append(candidate)
             closed.add(organisations[candidate])
+    require(len(committee) == seats, "StakeRegistryTooFewOrganisations")
     return tuple(committee)
 
 
@@ -48,7 +46,7 @@ def permute(seed: Digest, seats: Sequence[int]) -> tuple[int, ...]:
 def _by_weight(seed: Digest, weights: Sequence[int], seats: int) -> list[int]:
     """Return the validators whose weight interval, in index order, holds each drawn number."""
     ends = list(accumulate(weights))
-    if not seats:
+    if not any(weights):
         return []
     draws = (_uniform(keccak_words(seed, i), ends[-1]) for i in range(DRAWS_PER_SEAT * seats))
     return [bisect_right(ends, x) for x in draws]

@@ -113,11 +113,26 @@ class SimulatedLedger:
     def reveal(self, request: int, validator: int, preimage: Digest, *, sender: Address) -> None:
         self._transact(sender, lambda tx: beacon.reveal(tx, request, validator, preimage))
 
+    def leave(self, validator: int, *, sender: Address) -> None:
+        self._transact(sender, lambda tx: beacon.leave(tx, validator))
+
+    def close_requests(self, limit: int, *, sender: Address) -> None:
+        self._transact(sender, lambda tx: beacon.close(tx, limit))
+
+    def claim_reveals(self, validator: int, requests: Sequence[int], *, sender: Address) -> None:
+        self._transact(sender, lambda tx: beacon.claim_reveals(tx, validator, requests))
+
+    def pay_treasury(self, *, sender: Address) -> None:
+        self._transact(sender, beacon.pay_treasury)
+
     def create_task(self, specification: TaskSpecification, *, sender: Address) -> int:
         return self._transact(sender, lambda tx: tasks.create_task(tx, specification))
 
     def fund(self, task: int, rewards: int, gas: int, *, sender: Address) -> None:
         self._transact(sender, lambda tx: pay.fund(tx, task, rewards, gas))
+
+    def withdraw_purse(self, task: int, *, sender: Address) -> None:
+        self._transact(sender, lambda tx: pay.withdraw_purse(tx, task))
 
     def resume(self, task: int, *, sender: Address) -> None:
         self._transact(sender, lambda tx: rounds.resume(tx, task))

@@ -5,21 +5,28 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from flocknode.crypto.merkle import TreeKind, verify_path
+from flocknode.messages.statements import RECORD_BYTES
 from flocknode.primitives import Address, Digest
 from flocknode.sim import stakes
 from flocknode.sim.abi import require
-from flocknode.sim.state import Pool, Round, Settlement, Transaction
+from flocknode.sim.stakes import give_coins
+from flocknode.sim.state import Phase, Pool, Round, Settlement, Transaction
 
-RECORD_BYTES: Final = 321
-"""Eight words and a signature of 65 bytes: a leaf of the inclusion tree."""
-GAS_REFUNDED: Final = {
-    "draw": 300_000,
-    "include": 300_000,
-    "roll call": 80_000,
-    "propose": 250_000,
-    "settle": 200_000,
-    "poke": 150_000,
-}
+AMOUNT_MAX: Final = (1 << 96) - 1
+"""Largest amount of one call."""
+# Fixed numbers at or below what the calls cost, so that no call pays for itself.
+OPEN_GAS: Final = 150_000
+DRAW_GAS: Final = 90_000
+DRAW_SEAT_GAS: Final = 10_000
+INCLUDE_GAS: Final = 100_000
+INCLUDE_SEAT_GAS: Final = 8_000
+ROLL_CALL_GAS: Final = 60_000
+PROPOSE_GAS: Final = 100_000
+PROPOSE_SEAT_GAS: Final = 7_000
+SETTLE_GAS: Final = 100_000
+SETTLE_SEAT_GAS: Final = 10_000
+POKE_GAS: Final = 60_000
+REVEAL_GAS: Final = 38_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,53 +40,70 @@ class ContributionClaim:
 
 
 def fund(tx: Transaction, task: int, rewards: int, gas: int) -> None:
-    """Add tokens and native coin to a task's pool; the creator's part."""
-    require(task in tx.state.tasks, "RoundManagerUnknownTask")
-    require(tx.sender == tx.state.tasks[task].creator, "RoundManagerNotCreator")
-    stakes.take_tokens(tx, tx.sender, rewards)
+    """Add tokens and native coin to a task's pool; anyone may."""
+    require(task in tx.state.tasks, "TaskRegistryUnknownTask")
+    require(0 < rewards + gas and max(rewards, gas) <= AMOUNT_MAX, "RoundManagerAmount")
     pool = tx.state.pools[task]
     tx.state.pools[task] = Pool(pool.rewards + rewards, pool.gas + gas)
+    stakes.take_tokens(tx, tx.sender, rewards)
 
 
-def is_funded(tx: Transaction, task: int, rounds: int = 1) -> bool:
-    """Say whether the pool holds the whole reward of so many rounds."""
+def withdraw_purse(tx: Transaction, task: int) -> None:
+    """Return what is not reserved to the creator, while no attempt is under way."""
+    require(task in tx.state.tasks, "TaskRegistryUnknownTask")
+    require(tx.sender == tx.state.tasks[task].creator, "RoundManagerNotCreator")
+    idle = {Phase.IDLE, Phase.PAUSED}
+    require(tx.state.rounds[task].phase in idle, "RoundManagerWrongPhase")
+    pool = tx.state.pools[task]
+    tx.state.pools[task] = Pool()
+    stakes.give_tokens(tx, tx.sender, pool.rewards)
+    give_coins(tx, tx.sender, pool.gas)
+
+
+def is_funded(tx: Transaction, task: int, rounds: int) -> bool:
+    """Tell whether the pool holds the whole reward of so many rounds."""
     reward = tx.state.tasks[task].specification.reward_per_round
     return tx.state.pools[task].rewards >= rounds * reward
 
 
 def credit_round(tx: Transaction, task: int, attempt: Round) -> None:
-    """Split a round's reward into equal shares; what division leaves stays in the pool."""
+    """Split a round's reward, or what is left of the pool, into equal shares.
+
+    What division leaves stays in the pool.
+    """
     assert attempt.accepted is not None
     assert attempt.proposal is not None
     specification = tx.state.tasks[task].specification
-    for_trainers = specification.reward_per_round * specification.trainer_share_bps // 10_000
-    for_seats = specification.reward_per_round - for_trainers
+    pool = tx.state.pools[task]
+    reward = min(specification.reward_per_round, pool.rewards)
+    for_trainers = reward * specification.trainer_share_bps // 10_000
     contributions = attempt.accepted.trainers.bit_count()
     bits_set = attempt.accepted.seats.bit_count() + attempt.proposal.seats.bit_count()
     settlement = Settlement(
-        ctx=attempt.ctx,
         inclusion_root=attempt.accepted.inclusion_root,
-        trainers=attempt.accepted.trainers,
+        included=contributions,
         committee=attempt.committee,
         include_seats=attempt.accepted.seats,
         propose_seats=attempt.proposal.seats,
         trainer_share=for_trainers // contributions,
-        seat_share=for_seats // bits_set,
+        seat_share=(reward - for_trainers) // bits_set,
     )
     owed = settlement.trainer_share * contributions + settlement.seat_share * bits_set
-    pool = tx.state.pools[task]
     tx.state.pools[task] = replace(pool, rewards=pool.rewards - owed)
     tx.state.settlements[task, attempt.round] = settlement
 
 
 def claim_trainer(tx: Transaction, task: int, claims: Sequence[ContributionClaim]) -> None:
-    """Pay the trainers whose headers lie under settled inclusion roots; anyone may bring them."""
+    """Pay the trainers whose records lie under settled inclusion roots; anyone may bring them."""
     for claim in claims:
         settlement = _settlement(tx, task, claim.round)
-        index, trainer = _proven(settlement, claim)
-        require(not settlement.trainers_paid >> index & 1, "RoundManagerAlreadyClaimed")
-        paid = replace(settlement, trainers_paid=settlement.trainers_paid | 1 << index)
-        tx.state.settlements[task, claim.round] = paid
+        _require_record(settlement, claim)
+        paid = settlement.trainers_paid
+        require(not paid >> claim.position & 1, "RoundManagerAlreadyClaimed")
+        tx.state.settlements[task, claim.round] = replace(
+            settlement, trainers_paid=paid | 1 << claim.position
+        )
+        trainer = Address(claim.record[76:96])
         stakes.give_tokens(tx, trainer, settlement.trainer_share)
 
 
@@ -88,28 +112,41 @@ def claim_seats(tx: Transaction, task: int, validator: int, rounds: Sequence[int
     for round_ in rounds:
         settlement = _settlement(tx, task, round_)
         require(validator in settlement.committee, "RoundManagerNotSeated")
-        require(validator not in settlement.validators_paid, "RoundManagerAlreadyClaimed")
         seat = settlement.committee.index(validator)
-        count = (settlement.include_seats >> seat & 1) + (settlement.propose_seats >> seat & 1)
-        paid = replace(settlement, validators_paid=(*settlement.validators_paid, validator))
-        tx.state.settlements[task, round_] = paid
-        owner = tx.state.validators[validator].owner
-        stakes.give_tokens(tx, owner, count * settlement.seat_share)
+        paid = settlement.seats_paid
+        require(not paid >> seat & 1, "RoundManagerAlreadyClaimed")
+        tx.state.settlements[task, round_] = replace(settlement, seats_paid=paid | 1 << seat)
+        bits_set = (settlement.include_seats >> seat & 1) + (settlement.propose_seats >> seat & 1)
+        owner = stakes.owner_of(tx.state, validator)
+        stakes.give_tokens(tx, owner, bits_set * settlement.seat_share)
 
 
-def refund(tx: Transaction, task: int, call: str) -> None:
+def refund(tx: Transaction, task: int, gas: int) -> None:
     """Credit the relayer of a call that changed state, as far as the pool reaches."""
-    price = min(tx.rules.gas_price, tx.rules.gas_price_cap)
+    amount = take_gas(tx, task, gas)
+    if amount:
+        tx.state.refunds[tx.sender] = tx.state.refunds.get(tx.sender, 0) + amount
+
+
+def take_gas(tx: Transaction, task: int, gas: int) -> int:
+    """Take the price of ``gas`` out of the pool, or all that is left."""
     pool = tx.state.pools[task]
-    amount = min(GAS_REFUNDED[call] * price, pool.gas)
+    amount = min(gas * min(tx.rules.gas_price, tx.rules.gas_price_max), pool.gas)
     tx.state.pools[task] = replace(pool, gas=pool.gas - amount)
-    tx.state.refunds[tx.sender] = tx.state.refunds.get(tx.sender, 0) + amount
+    return amount
+
+
+def return_gas(tx: Transaction, task: int, amount: int) -> None:
+    """Put back what was taken for a call that could not be made."""
+    pool = tx.state.pools[task]
+    tx.state.pools[task] = replace(pool, gas=pool.gas + amount)
 
 
 def withdraw_refund(tx: Transaction) -> int:
     """Pay out a relayer's credit in native coin."""
     amount = tx.state.refunds.pop(tx.sender, 0)
-    require(amount > 0, "RoundManagerNothingToWithdraw")
+    require(amount > 0, "RoundManagerAmount")
+    give_coins(tx, tx.sender, amount)
     return amount
 
 
@@ -118,11 +155,13 @@ def _settlement(tx: Transaction, task: int, round_: int) -> Settlement:
     return tx.state.settlements[task, round_]
 
 
-def _proven(settlement: Settlement, claim: ContributionClaim) -> tuple[int, Address]:
-    """Return roster index and trainer of a record that lies under the settled root."""
-    require(len(claim.record) == RECORD_BYTES, "RoundManagerBadClaim")
-    count = settlement.trainers.bit_count()
-    proven = verify_path(
+def _require_record(settlement: Settlement, claim: ContributionClaim) -> None:
+    """Check that a record is the leaf at its position under the settled root."""
+    count = settlement.included
+    require(len(claim.record) == RECORD_BYTES, "InclusionTreeRecordLength")
+    require(claim.position < count, "InclusionTreePosition")
+    require(len(claim.path) == _path_length(claim.position, count), "InclusionTreePathLength")
+    is_leaf = verify_path(
         settlement.inclusion_root,
         TreeKind.INCLUSION,
         RECORD_BYTES * count,
@@ -131,8 +170,13 @@ def _proven(settlement: Settlement, claim: ContributionClaim) -> tuple[int, Addr
         claim.path,
         leaf_bytes=RECORD_BYTES,
     )
-    require(proven, "RoundManagerBadClaim")
-    require(claim.record[:32] == settlement.ctx, "RoundManagerBadClaim")
-    index = int.from_bytes(claim.record[32:64], "big")
-    require(index < 256 and settlement.trainers >> index & 1 == 1, "RoundManagerBadClaim")
-    return index, Address(claim.record[76:96])
+    require(is_leaf, "RoundManagerWrongRecord")
+
+
+def _path_length(position: int, width: int) -> int:
+    """Count the siblings of a leaf; a promoted node has none on its level."""
+    length = 0
+    while width > 1:
+        length += position ^ 1 < width
+        width, position = (width + 1) >> 1, position >> 1
+    return length

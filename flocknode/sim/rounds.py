@@ -15,7 +15,7 @@ from flocknode.protocol.ledger import (
     TaskPaused,
     TaskResumed,
 )
-from flocknode.sim import beacon, pay, schedule, seating
+from flocknode.sim import beacon, pay, schedule, seating, stakes
 from flocknode.sim.abi import CallReverted, bits, require
 from flocknode.sim.quorums import (
     require_column_majorities,
@@ -29,11 +29,16 @@ from flocknode.sim.state import Phase, Round, Transaction
 
 def open_round(tx: Transaction, task: int) -> None:
     """Open the first round of a funded task, or the next one where a settlement could not."""
-    attempt = _attempt(tx, task)
-    require(attempt.phase is Phase.IDLE, "RoundManagerWrongPhase")
-    require(attempt.round < _terms(tx, task).rounds, "RoundManagerTaskOver")
-    require(pay.is_funded(tx, task), "RoundManagerPoolTooSmall")
+    require(task in tx.state.tasks, "TaskRegistryUnknownTask")
+    terms = _terms(tx, task)
+    attempt = _in_phase(tx, task, Phase.IDLE)
+    require(attempt.round < terms.rounds, "RoundManagerTaskOver")
+    require(pay.is_funded(tx, task, rounds=1), "RoundManagerUnfunded")
+    is_enough = stakes.eligible_organisations(tx.state) >= terms.seats
+    require(is_enough, "RoundManagerTooFewOrganisations")
     seating.open_attempt(tx, task, attempt)
+    require(tx.state.rounds[task].phase is not Phase.IDLE, "RoundManagerBeaconRefused")
+    pay.refund(tx, task, pay.OPEN_GAS)
 
 
 def draw(tx: Transaction, task: int) -> None:
@@ -41,20 +46,17 @@ def draw(tx: Transaction, task: int) -> None:
     attempt = _in_phase(tx, task, Phase.DRAWING)
     require(beacon.seed(tx, attempt.request).ready, "RoundManagerBeaconNotReady")
     seating.draw_committee(tx, task, attempt)
-    pay.refund(tx, task, "draw")
+    pay.refund(tx, task, pay.DRAW_GAS + _terms(tx, task).seats * pay.DRAW_SEAT_GAS)
 
 
 def include(tx: Transaction, call: IncludeSet) -> None:
     """Accept the attempt's one inclusion set, during its view and never again."""
+    attempt = _in_attempt(tx, call, Phase.COLLECTING)
     terms = _terms(tx, call.task)
-    attempt = _in_phase(tx, call.task, Phase.COLLECTING)
-    _require_same_attempt(attempt, call)
-    whole = call.trainers == (1 << terms.trainers) - 1
-    in_view = schedule.is_inclusion_view(
-        terms, attempt.drawn_at, call.view, tx.now, whole_roster=whole
-    )
-    require(in_view, "RoundManagerViewClosed")
-    _require_trainers(terms, attempt, call.trainers)
+    _require_trainers(terms, attempt, call)
+    require(call.view < terms.views, "RoundManagerUnknownView")
+    is_whole = call.trainers.bit_count() == terms.trainers
+    _require_now(tx, schedule.inclusion_view(terms, attempt.drawn_at, call.view, is_whole=is_whole))
     require(call.seats >> terms.seats == 0, "RoundManagerUnknownSeat")
     require_column_majorities(terms, call.seats)
     require_include_signatures(tx.rules, attempt, call)
@@ -72,35 +74,31 @@ def include(tx: Transaction, call: IncludeSet) -> None:
     )
     tx.state.rounds[call.task] = replace(attempt, phase=Phase.INCLUDED, accepted=accepted)
     tx.emit(accepted)
-    pay.refund(tx, call.task, "include")
+    pay.refund(tx, call.task, pay.INCLUDE_GAS + len(call.commitments) * pay.INCLUDE_SEAT_GAS)
 
 
 def answer_roll_call(tx: Transaction, call: AnswerRollCall) -> None:
     """Record that a seat was there: any INCLUDE of this attempt, once, after the last view."""
+    attempt = _in_attempt(tx, call, Phase.COLLECTING)
     terms = _terms(tx, call.task)
-    attempt = _in_phase(tx, call.task, Phase.COLLECTING)
-    _require_same_attempt(attempt, call)
-    begin = schedule.inclusion_end(terms, attempt.drawn_at)
-    end = schedule.abort_deadline(terms, attempt.drawn_at)
-    require(begin <= tx.now < end, "RoundManagerNoRollCall")
+    _require_now(tx, schedule.roll_call(terms, attempt.drawn_at))
     require(call.seat < terms.seats, "RoundManagerUnknownSeat")
-    require(not attempt.roll >> call.seat & 1, "RoundManagerAlreadyAnswered")
+    require(not attempt.roll >> call.seat & 1, "RoundManagerAlreadyRecorded")
     require_roll_call_signature(tx.rules, attempt, call)
     tx.state.rounds[call.task] = replace(attempt, roll=attempt.roll | 1 << call.seat)
     tx.emit(RollCalled(call.task, call.round, call.attempt, call.seat))
-    pay.refund(tx, call.task, "roll call")
+    pay.refund(tx, call.task, pay.ROLL_CALL_GAS)
 
 
 def propose(tx: Transaction, call: ProposeModel) -> None:
     """Accept a proposal over the set during its view; its challenge window starts now."""
+    attempt = _in_attempt(tx, call, Phase.INCLUDED)
     terms = _terms(tx, call.task)
-    attempt = _in_phase(tx, call.task, Phase.INCLUDED)
-    _require_same_attempt(attempt, call)
     assert attempt.accepted is not None
-    accepted_at = attempt.accepted.accepted_at
-    in_view = schedule.is_proposal_view(terms, accepted_at, call.view, tx.now)
-    require(in_view, "RoundManagerViewClosed")
-    require(len(call.mask_roots) == terms.columns, "RoundManagerWrongLength")
+    require(call.view < terms.views, "RoundManagerUnknownView")
+    _require_now(tx, schedule.proposal_view(terms, attempt.accepted.accepted_at, call.view))
+    require(len(call.mask_roots) == terms.columns, "RoundManagerLength")
+    require(any(call.model_root), "RoundManagerZeroRoot")
     require(call.seats >> terms.seats == 0, "RoundManagerUnknownSeat")
     require_two_thirds(terms, call.seats)
     require_propose_signatures(tx.rules, attempt, call, attempt.accepted.inclusion_root)
@@ -117,8 +115,9 @@ def propose(tx: Transaction, call: ProposeModel) -> None:
     )
     tx.state.rounds[call.task] = replace(attempt, phase=Phase.PROPOSED, proposal=proposal)
     tx.emit(proposal)
-    seating.request_early(tx, call.task)
-    pay.refund(tx, call.task, "propose")
+    seating.ask_ahead(tx, call.task)
+    gas = pay.PROPOSE_GAS + call.seats.bit_count() * pay.PROPOSE_SEAT_GAS
+    pay.refund(tx, call.task, gas)
 
 
 def settle(tx: Transaction, task: int) -> None:
@@ -127,7 +126,7 @@ def settle(tx: Transaction, task: int) -> None:
     attempt = _in_phase(tx, task, Phase.PROPOSED)
     assert attempt.proposal is not None
     end = schedule.window_end(terms, attempt.proposal.accepted_at)
-    require(tx.now >= end, "RoundManagerWindowOpen")
+    require(tx.now >= end, "RoundManagerTooEarly")
     pay.credit_round(tx, task, attempt)
     model_root = attempt.proposal.model_root
     tx.emit(RoundSettled(task, attempt.round, attempt.attempt, model_root, tx.now))
@@ -141,47 +140,60 @@ def settle(tx: Transaction, task: int) -> None:
         no_shows=(),
     )
     tx.state.rounds[task] = following
-    if following.round < terms.rounds and pay.is_funded(tx, task):
+    if following.round < terms.rounds and pay.is_funded(tx, task, rounds=1):
         seating.open_attempt(tx, task, following)
-    pay.refund(tx, task, "settle")
+    pay.refund(tx, task, pay.SETTLE_GAS + terms.seats * pay.SETTLE_SEAT_GAS)
 
 
 def poke(tx: Transaction, task: int) -> None:
     """Take the exit that is due: a new beacon request, an abort, or a spent attempt."""
-    attempt = _attempt(tx, task)
-    terms = _terms(tx, task)
-    match attempt.phase:
-        case Phase.DRAWING if beacon.seed(tx, attempt.request).failed:
-            seating.request_again(tx, task, attempt)
-        case Phase.COLLECTING if tx.now >= schedule.abort_deadline(terms, attempt.drawn_at):
-            _abort(tx, task, attempt)
-        case Phase.INCLUDED if tx.now >= _void_deadline(terms, attempt):
-            _spend(tx, task, attempt)
-        case _:
+    attempt = tx.state.rounds.get(task)
+    match attempt.phase if attempt else Phase.IDLE:
+        case Phase.DRAWING:
+            _ask_again(tx, task)
+        case Phase.COLLECTING:
+            _abort(tx, task)
+        case Phase.INCLUDED:
+            _spend(tx, task)
+        case Phase.IDLE | Phase.PROPOSED | Phase.PAUSED:
             raise CallReverted("RoundManagerNothingDue")
-    pay.refund(tx, task, "poke")
+    pay.refund(tx, task, pay.POKE_GAS)
 
 
 def resume(tx: Transaction, task: int) -> None:
     """Give a paused task another series of attempts; the creator's decision."""
-    attempt = _attempt(tx, task)
+    require(task in tx.state.tasks, "TaskRegistryUnknownTask")
     require(tx.sender == tx.state.tasks[task].creator, "RoundManagerNotCreator")
-    require(attempt.phase is Phase.PAUSED, "RoundManagerWrongPhase")
+    attempt = _in_phase(tx, task, Phase.PAUSED)
     tx.emit(TaskResumed(task, attempt.round))
     seating.open_attempt(tx, task, replace(attempt, attempt=attempt.attempt + 1))
 
 
-def _abort(tx: Transaction, task: int, attempt: Round) -> None:
+def _ask_again(tx: Transaction, task: int) -> None:
+    """Replace a failed beacon request."""
+    attempt = tx.state.rounds[task]
+    require(beacon.seed(tx, attempt.request).failed, "RoundManagerNothingDue")
+    tx.state.freezes -= 1
+    seating.open_attempt(tx, task, replace(attempt, request=0))
+
+
+def _abort(tx: Transaction, task: int) -> None:
     """Redraw without the seats that missed the roll call; no sum was frozen."""
+    attempt = tx.state.rounds[task]
+    _, end = schedule.roll_call(_terms(tx, task), attempt.drawn_at)
+    require(tx.now >= end, "RoundManagerTooEarly")
     absent = ~attempt.roll & ((1 << len(attempt.committee)) - 1)
     no_shows = tuple(attempt.committee[seat] for seat in bits(absent))
     tx.emit(AttemptAborted(task, attempt.round, attempt.attempt, spent=False, no_shows=absent))
     _try_again(tx, task, replace(attempt, no_shows=no_shows))
 
 
-def _spend(tx: Transaction, task: int, attempt: Round) -> None:
+def _spend(tx: Transaction, task: int) -> None:
     """Freeze the set: its sum counts as known, so a sum over any other set would tell the rest."""
+    attempt = tx.state.rounds[task]
     assert attempt.accepted is not None
+    end = schedule.void_deadline(_terms(tx, task), attempt.accepted.accepted_at)
+    require(tx.now >= end, "RoundManagerTooEarly")
     tx.emit(AttemptAborted(task, attempt.round, attempt.attempt, spent=True, no_shows=0))
     frozen = attempt.accepted.trainers
     _try_again(tx, task, replace(attempt, frozen_trainers=frozen, no_shows=()))
@@ -196,36 +208,40 @@ def _try_again(tx: Transaction, task: int, attempt: Round) -> None:
     tx.emit(TaskPaused(task, attempt.round))
 
 
-def _require_trainers(terms: TaskTerms, attempt: Round, trainers: int) -> None:
+def _require_trainers(terms: TaskTerms, attempt: Round, call: IncludeSet) -> None:
     """Check a set: of the roster, large enough, and after a spent attempt exactly its trainers."""
-    require(trainers >> terms.trainers == 0, "RoundManagerUnknownTrainer")
-    require(trainers.bit_count() >= terms.trainers_min, "RoundManagerTooFewTrainers")
-    frozen = attempt.frozen_trainers
-    require(frozen in {0, trainers}, "RoundManagerTrainersFrozen")
+    included = call.trainers.bit_count()
+    require(call.trainers >> terms.trainers == 0, "RoundManagerRoster")
+    require(included >= terms.trainers_min, "RoundManagerTooFewTrainers")
+    require(attempt.frozen_trainers in {0, call.trainers}, "RoundManagerFrozenSet")
+    weight_max = included * terms.integers.weight_max
+    require(included <= call.weight <= weight_max, "RoundManagerWeight")
+    require(any(call.inclusion_root), "RoundManagerZeroRoot")
 
 
-def _require_same_attempt(attempt: Round, call: IncludeSet | AnswerRollCall | ProposeModel) -> None:
-    """Refuse a late transaction of another attempt."""
-    same = (call.round, call.attempt) == (attempt.round, attempt.attempt)
-    require(same, "RoundManagerWrongAttempt")
+def _require_now(tx: Transaction, window: tuple[int, int]) -> None:
+    """Refuse a call outside its window."""
+    start, end = window
+    require(tx.now >= start, "RoundManagerTooEarly")
+    require(tx.now < end, "RoundManagerTooLate")
 
 
-def _void_deadline(terms: TaskTerms, attempt: Round) -> int:
-    assert attempt.accepted is not None
-    return schedule.void_deadline(terms, attempt.accepted.accepted_at)
-
-
-def _attempt(tx: Transaction, task: int) -> Round:
-    require(task in tx.state.rounds, "RoundManagerUnknownTask")
-    return tx.state.rounds[task]
+def _in_attempt(
+    tx: Transaction, call: IncludeSet | AnswerRollCall | ProposeModel, phase: Phase
+) -> Round:
+    """Return the attempt that a call names; a late transaction of another one is refused."""
+    attempt = _in_phase(tx, call.task, phase)
+    is_same = (call.round, call.attempt) == (attempt.round, attempt.attempt)
+    require(is_same, "RoundManagerWrongAttempt")
+    return attempt
 
 
 def _in_phase(tx: Transaction, task: int, phase: Phase) -> Round:
-    attempt = _attempt(tx, task)
-    require(attempt.phase is phase, "RoundManagerWrongPhase")
+    attempt = tx.state.rounds.get(task)
+    require(attempt is not None and attempt.phase is phase, "RoundManagerWrongPhase")
+    assert attempt is not None
     return attempt
 
 
 def _terms(tx: Transaction, task: int) -> TaskTerms:
-    require(task in tx.state.tasks, "RoundManagerUnknownTask")
     return tx.state.tasks[task].specification.terms

@@ -12,23 +12,18 @@ def inclusion_start(terms: TaskTerms, drawn_at: int) -> int:
     return attest_deadline(terms, drawn_at) + terms.windows.settle
 
 
-def inclusion_end(terms: TaskTerms, drawn_at: int) -> int:
-    """Return the end of the last inclusion view, when the roll call begins."""
-    return inclusion_start(terms, drawn_at) + terms.views * terms.windows.view
-
-
-def abort_deadline(terms: TaskTerms, drawn_at: int) -> int:
-    """Return the end of the roll call."""
-    return inclusion_end(terms, drawn_at) + terms.windows.abort
-
-
-def is_inclusion_view(
-    terms: TaskTerms, drawn_at: int, view: int, now: int, *, whole_roster: bool
-) -> bool:
-    """Say whether a set of ``view`` may be accepted: a whole roster has nothing to wait for."""
+def inclusion_view(
+    terms: TaskTerms, drawn_at: int, view: int, *, is_whole: bool
+) -> tuple[int, int]:
+    """Return when a view begins and ends; a whole roster has nothing to wait for in view 0."""
     begin = inclusion_start(terms, drawn_at) + view * terms.windows.view
-    open_at = drawn_at if view == 0 and whole_roster else begin
-    return view < terms.views and open_at <= now < begin + terms.windows.view
+    return drawn_at if view == 0 and is_whole else begin, begin + terms.windows.view
+
+
+def roll_call(terms: TaskTerms, drawn_at: int) -> tuple[int, int]:
+    """Return when the roll call begins and ends: after the last inclusion view."""
+    begin = inclusion_start(terms, drawn_at) + terms.views * terms.windows.view
+    return begin, begin + terms.windows.abort
 
 
 def demand_end(terms: TaskTerms, set_accepted_at: int) -> int:
@@ -44,16 +39,16 @@ def root_deadline(terms: TaskTerms, set_accepted_at: int) -> int:
     return proposal_start(terms, set_accepted_at) + terms.windows.roots
 
 
+def proposal_view(terms: TaskTerms, set_accepted_at: int, view: int) -> tuple[int, int]:
+    """Return when a view begins and ends; view 0 includes the wait for roots."""
+    begin = root_deadline(terms, set_accepted_at) + view * terms.windows.view
+    start = proposal_start(terms, set_accepted_at) if view == 0 else begin
+    return start, begin + terms.windows.view
+
+
 def void_deadline(terms: TaskTerms, set_accepted_at: int) -> int:
     """Return the end of the last proposal view; after it the attempt is spent."""
     return root_deadline(terms, set_accepted_at) + terms.views * terms.windows.view
-
-
-def is_proposal_view(terms: TaskTerms, set_accepted_at: int, view: int, now: int) -> bool:
-    """Say whether a proposal of ``view`` may be accepted; view 0 includes the wait for roots."""
-    begin = root_deadline(terms, set_accepted_at) + view * terms.windows.view
-    open_at = proposal_start(terms, set_accepted_at) if view == 0 else begin
-    return view < terms.views and open_at <= now < begin + terms.windows.view
 
 
 def window_end(terms: TaskTerms, proposal_accepted_at: int) -> int:

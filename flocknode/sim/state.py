@@ -24,16 +24,19 @@ class Deployment:
     round_manager: Address = field(default=Address(b"\x01" * 20))
     beacon: Address = field(default=Address(b"\x02" * 20))
     registrar: Address = field(default=Address(b"\x03" * 20))
-    weight_unit: int = 10**18
-    """Stake per unit of weight."""
-    weight_cap: int = 1_000
-    """Largest weight of a validator, in units."""
+    treasury: Address = field(default=Address(b"\x04" * 20))
+    stake_min: int = 10**18
+    """Stake below it has no weight."""
+    stake_cap: int = 1_000 * 10**18
+    """Stake of one organisation that counts."""
     unbonding_seconds: int = 7 * 86400
     bond: int = 10**17
     """Native coin that a beacon member pledges; a missing reveal forfeits it."""
     reveal_seconds: int = 60
+    members_min: int = 3
+    """Fewest members that the beacon asks."""
     gas_price: int = 10**9
-    gas_price_cap: int = 50 * 10**9
+    gas_price_max: int = 50 * 10**9
 
     @property
     def domain(self) -> Domain:
@@ -55,20 +58,27 @@ class Validator:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A validator's place in the beacon: the present tip of its hash onion and its bond."""
+    """A bonded validator in the beacon, with the present tip of its hash onion."""
 
-    tip: Digest
-    bond: int
+    tip: bytes
+    """The first 26 bytes."""
+    answered: int
+    """The newest request that needs no answer any more."""
+    joined: int
+    """The first request that may ask this member."""
 
 
 @dataclass(frozen=True, slots=True)
 class BeaconRequest:
-    context: Digest
     members: tuple[int, ...]
     deadline: int
-    preimages: tuple[tuple[int, Digest], ...] = ()
-    closed: bool = False
-    """The bonds of the silent have been forfeited."""
+    entropy: int
+    """160 bits: the context and every answer's hash, combined by exclusive or."""
+    fee: int
+    """Native coin for each answer."""
+    revealed: int = 0
+    """Places among ``members`` that have answered."""
+    paid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ class Task:
 
 
 class Phase(Enum):
-    """States of an attempt; IDLE before the first round and after the last, or without funds."""
+    """States of an attempt; IDLE before the first round, after the last, or if none can open."""
 
     IDLE = "idle"
     DRAWING = "drawing"
@@ -111,7 +121,7 @@ class Round:
     attempt: int = 0
     frozen_trainers: int = 0
     request: int = 0
-    """Beacon request of the next draw; 0 when none is pending."""
+    """Beacon request of the next draw, in PROPOSED one asked ahead; 0 when none is pending."""
     epoch_seed: Digest = ZERO_DIGEST
     seed: Digest = ZERO_DIGEST
     ctx: Digest = ZERO_DIGEST
@@ -130,16 +140,17 @@ class Round:
 class Settlement:
     """What a settled round owes: the unit shares, and which have been claimed."""
 
-    ctx: Digest
     inclusion_root: Digest
-    trainers: int
+    included: int
+    """Number of contributions."""
     committee: tuple[int, ...]
     include_seats: int
     propose_seats: int
     trainer_share: int
     seat_share: int
     trainers_paid: int = 0
-    validators_paid: tuple[int, ...] = ()
+    """Positions in the inclusion tree."""
+    seats_paid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +173,14 @@ class LedgerState:
     pools: dict[int, Pool] = field(default_factory=dict)
     refunds: dict[Address, int] = field(default_factory=dict)
     tokens: dict[Address, int] = field(default_factory=dict)
+    coins: dict[Address, int] = field(default_factory=dict)
+    """Native coin that the contracts paid out."""
     freezes: int = 0
-    """Tasks that wait for a draw: while there is one, no weight changes."""
-    forfeited: int = 0
+    """Beacon requests that wait for their draw: while there is one, no weight changes."""
+    member_order: tuple[int, ...] = ()
+    first_open: int = 1
+    """The oldest beacon request that is not closed."""
+    treasury_due: int = 0
 
     def copy(self) -> Self:
         """Return a state that shares the immutable records and nothing else."""

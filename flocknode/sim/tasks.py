@@ -2,22 +2,24 @@
 
 from dataclasses import astuple
 
-from flocknode.model.terms import IntegerTerms, TaskTerms
+from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
 from flocknode.protocol.ledger import TaskCreated
 from flocknode.sim.abi import require
 from flocknode.sim.state import Pool, Round, Task, TaskSpecification, Transaction
 
 TRAINERS_MAX = 256
-SEATS_MAX = 256
+SEATS_MAX = 32
+WINDOW_MAX = 30 * 86400
 
 
 def create_task(tx: Transaction, specification: TaskSpecification) -> int:
     """Publish a task; whatever could overflow or stall later is refused now."""
-    require(specification.mode == 0, "TaskRegistryUnknownMode")
-    require(any(specification.model_root), "TaskRegistryZeroRoot")
-    require(any(specification.roster_root), "TaskRegistryZeroRoot")
-    require(specification.trainer_share_bps <= 10_000, "TaskRegistryShareTooLarge")
+    require(specification.mode == 0, "TaskRegistryMode")
+    digests = (specification.configuration, specification.model_root, specification.roster_root)
+    require(all(map(any, digests)), "TaskRegistryZeroDigest")
+    require(specification.trainer_share_bps <= 10_000, "TaskRegistryShare")
     check_shape(specification.terms)
+    check_windows(specification.terms.windows)
     check_integers(specification.terms)
     number = len(tx.state.tasks) + 1
     tx.state.tasks[number] = Task(tx.sender, specification)
@@ -36,14 +38,20 @@ def create_task(tx: Transaction, specification: TaskSpecification) -> int:
 
 
 def check_shape(terms: TaskTerms) -> None:
-    """Refuse a committee, roster or clock under which no round can end."""
-    require(0 < terms.trainers <= TRAINERS_MAX, "TaskRegistryTrainers")
-    require(0 < terms.trainers_min <= terms.trainers, "TaskRegistryTrainersMin")
+    """Refuse a roster, committee or count under which no round can end."""
+    # A set of one trainer would publish that trainer's delta.
+    is_roster = 2 <= terms.trainers_min <= terms.trainers <= TRAINERS_MAX
+    require(is_roster, "TaskRegistryTrainers")
     require(0 < terms.seats <= SEATS_MAX, "TaskRegistryCommittee")
-    require(terms.epoch_rounds > 0, "TaskRegistryEpoch")
-    require(terms.attempts_max > 0, "TaskRegistryAttempts")
-    require(terms.rounds > 0, "TaskRegistryRounds")
-    require(all(seconds > 0 for seconds in astuple(terms.windows)), "TaskRegistryWindows")
+    counts = (terms.epoch_rounds, terms.attempts_max, terms.rounds)
+    require(all(counts), "TaskRegistryRounds")
+
+
+def check_windows(windows: Windows) -> None:
+    """Refuse a phase without time or without end; only finality may take none."""
+    lengths = astuple(windows)
+    require(all(lengths[:-1]) and max(lengths) <= WINDOW_MAX, "TaskRegistryWindow")
+    require(windows.challenge > windows.finality, "TaskRegistryWindow")
 
 
 def check_integers(terms: TaskTerms) -> None:
@@ -52,13 +60,15 @@ def check_integers(terms: TaskTerms) -> None:
     require(integers.words > 0, "TaskRegistryWords")
     require(integers.width in {8, 16, 32}, "TaskRegistryWidth")
     require(2 <= integers.bits <= integers.width, "TaskRegistryBits")
-    require(integers.weight_max > 0, "TaskRegistryWeightMax")
-    require(integers.scale_bits <= 24, "TaskRegistryScale")
-    require(integers.numerator > 0 and integers.denominator > 0, "TaskRegistryFraction")
-    require(terms.trainers * integers.quantised_max < 1 << (integers.width - 1), "TaskRegistryRing")
+    largest_sum = terms.trainers * integers.quantised_max
+    require(largest_sum < 1 << (integers.width - 1), "TaskRegistryRingTooSmall")
     require(1 <= integers.tau <= integers.quantised_max, "TaskRegistryTau")
-    require(terms.trainers_min * integers.tau >= integers.weight_max, "TaskRegistryClamp")
-    require(_step_bound(integers, terms.trainers) < 1 << 62, "TaskRegistryStep")
+    # L is at least 1 at the smallest D: the smallest set, all of weight 1.
+    is_weight = 0 < integers.weight_max <= terms.trainers_min * integers.tau
+    require(is_weight, "TaskRegistryWeightMax")
+    require(integers.scale_bits <= 24, "TaskRegistryScaleBits")
+    require(integers.numerator > 0 and integers.denominator > 0, "TaskRegistryRate")
+    require(_step_bound(integers, terms.trainers) < 1 << 62, "TaskRegistryStepOverflow")
 
 
 def _step_bound(integers: IntegerTerms, trainers: int) -> int:

@@ -5,17 +5,18 @@ from pathlib import Path
 import pytest
 import trio
 
+from flocknode.chain import follower as follower_module
 from flocknode.chain.client import ChainClient
 from flocknode.chain.devchain import development_chain
 from flocknode.chain.errors import FinalityBroken
-from flocknode.chain import follower as follower_module
 from flocknode.chain.follower import STEP_BLOCKS_MAX, Follower
 from flocknode.chain.heads import Heads
 from flocknode.chain.sender import Request, Sender
+from flocknode.chain.transaction import created_address
 from flocknode.protocol.ledger import RollCalled
 
 # Runtime: LOG1 with the first calldata word as topic, then STOP.
-RUNTIME = bytes.fromhex("600035" "6000" "6000" "a1" "00")
+RUNTIME = bytes.fromhex("60003560006000a100")
 # Creation: copy the runtime that follows 11 bytes of creation code and return it.
 CREATION = bytes([0x60, len(RUNTIME), 0x80, 0x60, 0x0B, 0x60, 0, 0x39, 0x60, 0, 0xF3]) + RUNTIME
 
@@ -24,8 +25,6 @@ async def logger(sender: Sender):
     """Deploy the contract that logs what it is called with."""
     pending = await sender.send(Request(None, CREATION, 200_000))
     receipt = await sender.confirm(pending)
-    from flocknode.chain.transaction import created_address
-
     return created_address(sender.address, pending.transaction.nonce), receipt.block
 
 
@@ -104,7 +103,9 @@ async def test_a_reorganisation_takes_back_what_it_undid(bench, depth):
     await bench.client.call("anvil_reorg", deep_enough, [])
     await follow(follower, mirror, lambda m: m.numbers == [1])
     assert mirror.undone
-    canonical = await bench.client.call("eth_getBlockByNumber", hex(mirror.blocks[-1].number), False)
+    canonical = await bench.client.call(
+        "eth_getBlockByNumber", hex(mirror.blocks[-1].number), False
+    )
     assert canonical["hash"] == "0x" + mirror.blocks[-1].digest.hex()
     await sender.transact(emit(address, 3))
     await follow(follower, mirror, lambda m: m.numbers == [1, 3])

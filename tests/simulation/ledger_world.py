@@ -263,7 +263,7 @@ class World:
         return self
 
     def proposed(self):
-        self.at(schedule.proposal_start(self.terms, self.attempt.accepted.accepted_at))
+        self.at(schedule.demand_end(self.terms, self.attempt.accepted.accepted_at))
         self.apply(self.proposal())
         return self
 

@@ -328,7 +328,7 @@ def test_attempts_max_pauses_and_only_the_creator_resumes():
 
 def test_proposals_wait_for_the_demand_windows_end_and_finality():
     world = World().drawn().included()
-    start = schedule.proposal_start(TERMS, world.now)
+    start = schedule.demand_end(TERMS, world.now)
     world.at(start - 1)
     with refused("RoundManagerViewClosed"):
         world.apply(world.proposal())
@@ -364,14 +364,14 @@ def test_a_proposal_counts_only_during_its_view(view):
 )
 def test_a_proposal_that_is_not_as_signed_is_refused(change, reason):
     world = World().drawn().included()
-    world.at(schedule.proposal_start(TERMS, world.now))
+    world.at(schedule.demand_end(TERMS, world.now))
     with refused(reason):
         world.apply(replace(world.proposal(), **change))
 
 
 def test_two_thirds_need_no_majority_of_a_column():
     world = World().drawn().included()
-    world.at(schedule.proposal_start(TERMS, world.now))
+    world.at(schedule.demand_end(TERMS, world.now))
     world.apply(world.proposal(seats=0b110110110))  # Column 0 is silent.
     assert world.attempt.phase is Phase.PROPOSED
 

@@ -102,3 +102,8 @@ def test_path_too_short_or_too_long_fails():
     named, path = tree_root(MODEL, b"abcd", 1), tree_path(b"abcd", 0, 1)
     for wrong in (path[:-1], (*path, path[0]), ()):
         assert not verify_path(named, MODEL, 4, 0, b"a", wrong, 1)
+
+
+def test_leaf_of_another_length_fails_even_under_a_root_made_for_it():
+    forged = root(6, MODEL, node(leaf(b"abc"), leaf(b"def")))
+    assert not verify_path(forged, MODEL, 6, 0, b"abc", (leaf(b"def"),), 4)

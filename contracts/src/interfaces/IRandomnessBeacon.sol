@@ -8,6 +8,9 @@ interface IRandomnessBeacon {
     /// @notice Ask for entropy. Consumer only. Ids count from 1. The value paid is shared by those who answer.
     function request(bytes32 context) external payable returns (uint256 id);
 
+    /// @notice Who may ask.
+    function consumer() external view returns (address);
+
     /// @notice Number of paid answers that the next request would ask for.
     function duties() external view returns (uint256);
 

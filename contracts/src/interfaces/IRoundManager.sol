@@ -51,7 +51,6 @@ interface IRoundManager {
     event AttemptAborted(uint256 indexed task, uint256 indexed round, uint256 attempt, bool spent, uint256 noShows);
     event TaskPaused(uint256 indexed task, uint256 indexed round);
     event TaskResumed(uint256 indexed task, uint256 indexed round);
-    event TaskFinished(uint256 indexed task, bytes32 modelRoot);
     event GasRefundCredited(uint256 indexed task, address indexed relayer, uint256 amount);
     event GasRefundWithdrawn(address indexed relayer, uint256 amount);
     event TrainerPaid(uint256 indexed task, uint256 indexed round, address indexed trainer, uint256 amount);
@@ -62,6 +61,8 @@ interface IRoundManager {
     error RoundManagerWrongPhase(uint256 task, uint256 phase);
     error RoundManagerWrongAttempt(uint256 round, uint256 attempt);
     error RoundManagerUnfunded(uint256 rewards, uint256 rewardPerRound);
+    error RoundManagerTaskOver(uint256 task);
+    error RoundManagerBeaconRefused(uint256 task);
     error RoundManagerTooFewOrganisations(uint256 eligible, uint256 seats);
     error RoundManagerBeaconNotReady(uint256 request);
     error RoundManagerTooEarly(uint256 opensAt);
@@ -127,10 +128,10 @@ interface IRoundManager {
     /// @notice Add rewards (tokens, by allowance) and the gas pool (native coin) to a task. Anyone.
     function fund(uint256 task, uint256 rewards) external payable;
 
-    /// @notice Take back what no round has reserved. Creator only, while the task is paused or finished, or not yet open.
+    /// @notice Take back what no round has reserved. Creator only, while no round is open.
     function withdrawPurse(uint256 task) external;
 
-    /// @notice Open the first round of a task that can pay for one. Anyone.
+    /// @notice Open the first round of a task that can pay for one, or the next where a settlement could not. Anyone.
     function openRound(uint256 task) external;
 
     /// @notice Seat the committee once the beacon is ready. Anyone.

@@ -65,15 +65,12 @@ interface IStakeRegistry {
         view
         returns (uint256[] memory ids);
 
-    /// @notice The same draw, with `reluctant` validators' organisations left out as well until nobody else is left.
-    /// @dev If seats are still empty, a second pass in index order may take them.
-    function redraw(bytes32 seed, uint256 seats, uint256[] calldata excluded, uint256[] calldata reluctant)
-        external
-        view
-        returns (uint256[] memory ids);
-
+    /// @notice Who may freeze weights.
+    function roundManager() external view returns (address);
     /// @notice Number of organisations with a validator of positive weight.
     function eligibleOrganisations() external view returns (uint256);
+    /// @notice The same without the organisations of the excluded validators.
+    function eligibleOrganisationsWithout(uint256[] calldata excluded) external view returns (uint256);
     function validatorCount() external view returns (uint256);
     /// @notice Number of beacon requests that wait for their draw.
     function freezes() external view returns (uint256);

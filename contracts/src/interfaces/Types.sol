@@ -74,21 +74,21 @@ struct Plan {
     bytes32 rosterRoot;
 }
 
+/// @notice Idle: before the first round, after the last one, and where the next one could not open.
 enum Phase {
-    None,
+    Idle,
     Drawing,
     Collecting,
     Included,
     Proposed,
-    Paused,
-    Finished
+    Paused
 }
 
 /// @notice The attempt in progress. Words are rewritten, not cleared: the phase says which of them mean something.
 struct Attempt {
     Phase phase;
-    uint16 attempt; // counts on through pauses; pauses when a multiple of attemptsMax is reached
-    uint32 round; // from 0
+    uint16 attempt; // from 0; counts on after a pause
+    uint32 round; // from 0; equals plan.rounds after the last
     uint40 drawnAt;
     uint40 acceptedAt; // of the set
     uint40 proposedAt;
@@ -106,7 +106,7 @@ struct Attempt {
     bytes32 ctx;
     uint256 trainers; // roster bitmap of the newest set
     bytes32 setHash; // keccak256(abi.encode(view, inclusionRoot, trainers, weight, seats, keccak256(commitments)))
-    bytes32 proposalHash; // keccak256(abi.encode(view, inclusionRoot, maskRootsHash, aggregateRoot, modelRoot, seats))
+    bytes32 proposalHash; // keccak256(abi.encode(digest of Propose, seats))
     bytes32 proposedRoot;
 }
 

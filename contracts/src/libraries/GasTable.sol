@@ -13,6 +13,7 @@ library GasTable {
     uint256 internal constant PROPOSE = 100_000;
     uint256 internal constant PROPOSE_SEAT = 7_000;
     uint256 internal constant SETTLE = 100_000;
+    uint256 internal constant SETTLE_SEAT = 10_000;
     uint256 internal constant POKE = 60_000;
     uint256 internal constant REVEAL = 38_000;
 }

@@ -21,7 +21,6 @@ library Seating {
         uint256 found;
         uint256[] taken; // organisations of excluded and of drawn validators
         uint256 takenCount;
-        uint256[] reluctant; // organisations that are taken only if nobody else is left
     }
 
     error StakeRegistryTooFewOrganisations(uint256 found, uint256 wanted);
@@ -32,21 +31,14 @@ library Seating {
         uint256 validators,
         bytes32 seed,
         uint256 wanted,
-        uint256[] memory excluded,
-        uint256[] memory reluctant
+        uint256[] memory excluded
     ) internal view returns (uint256[] memory) {
         Draw memory d;
         d.ids = new uint256[](wanted);
         d.taken = new uint256[](excluded.length + wanted);
-        d.reluctant = new uint256[](reluctant.length);
-        for (uint256 i = 0; i < reluctant.length; ++i) d.reluctant[i] = seats[reluctant[i]].organisation;
         for (uint256 i = 0; i < excluded.length; ++i) d.taken[d.takenCount++] = seats[excluded[i]].organisation;
         _sample(d, tree, seats, seed);
         if (d.found < wanted) _fill(d, tree, seats, seed, validators);
-        if (d.found < wanted) {
-            d.reluctant = new uint256[](0);
-            _fill(d, tree, seats, seed, validators);
-        }
         if (d.found < wanted) revert StakeRegistryTooFewOrganisations(d.found, wanted);
         return d.ids;
     }
@@ -81,16 +73,10 @@ library Seating {
     }
 
     function _take(Draw memory d, uint256 id, uint256 organisation) private pure {
-        if (_holds(d.taken, d.takenCount, organisation)) return;
-        if (_holds(d.reluctant, d.reluctant.length, organisation)) return;
+        for (uint256 i = 0; i < d.takenCount; ++i) {
+            if (d.taken[i] == organisation) return;
+        }
         d.taken[d.takenCount++] = organisation;
         d.ids[d.found++] = id;
-    }
-
-    function _holds(uint256[] memory list, uint256 length, uint256 organisation) private pure returns (bool) {
-        for (uint256 i = 0; i < length; ++i) {
-            if (list[i] == organisation) return true;
-        }
-        return false;
     }
 }

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IRandomnessBeacon} from "./interfaces/IRandomnessBeacon.sol";
+import {IRoundManager} from "./interfaces/IRoundManager.sol";
+import {IStakeRegistry} from "./interfaces/IStakeRegistry.sol";
+import {ITaskRegistry} from "./interfaces/ITaskRegistry.sol";
+import {Attempt, Phase, Plan, Settlement} from "./interfaces/Types.sol";
+import {Committee} from "./libraries/Committee.sol";
+import {GasTable} from "./libraries/GasTable.sol";
+import {Schedule} from "./libraries/Schedule.sol";
+import {Signatures} from "./libraries/Signatures.sol";
+import {Statements} from "./libraries/Statements.sol";
+import {RoundSeating} from "./RoundSeating.sol";
+import {TaskPurse} from "./TaskPurse.sol";
+
+/// @title RoundManager: rounds from the draw to the settled model
+/// @notice Every step is open to anyone: signatures of seats and deadlines decide, never the caller.
+contract RoundManager is RoundSeating {
+    using Committee for uint256[2];
+    using Schedule for Plan;
+
+    constructor(
+        IERC20 token_,
+        IStakeRegistry registry_,
+        IRandomnessBeacon beacon_,
+        ITaskRegistry tasks_,
+        uint256 gasPriceMax_
+    ) TaskPurse(token_, registry_, tasks_, gasPriceMax_) RoundSeating(beacon_) {
+        // Both name their round manager for good, so a wrong address shows at once.
+        if (registry_.roundManager() != address(this)) revert RoundManagerWrongPeer(address(registry_));
+        if (beacon_.consumer() != address(this)) revert RoundManagerWrongPeer(address(beacon_));
+    }
+
+    /// @inheritdoc IRoundManager
+    function openRound(uint256 task) external {
+        Attempt storage a = _attempts[task];
+        if (_plans[task].rounds == 0) _adopt(task, a);
+        Plan memory p = _plans[task];
+        _requirePhase(task, a, Phase.Idle);
+        if (a.round >= p.rounds) revert RoundManagerTaskOver(task);
+        if (!_isFunded(task, p, 1)) revert RoundManagerUnfunded(purseOf(task).rewards, p.rewardPerRound);
+        uint256 eligible = registry.eligibleOrganisations();
+        if (eligible < p.seats()) revert RoundManagerTooFewOrganisations(eligible, p.seats());
+        _open(task, p, a);
+        if (a.phase == Phase.Idle) revert RoundManagerBeaconRefused(task);
+        _creditRefund(task, GasTable.OPEN);
+    }
+
+    /// @inheritdoc IRoundManager
+    function draw(uint256 task) external {
+        Attempt storage a = _attempts[task];
+        _requirePhase(task, a, Phase.Drawing);
+        Plan memory p = _plans[task];
+        if (!_tryDraw(task, p, a)) revert RoundManagerBeaconNotReady(a.request);
+        _creditRefund(task, GasTable.DRAW + p.seats() * GasTable.DRAW_SEAT);
+    }
+
+    /// @inheritdoc IRoundManager
+    function include(InclusionArgs calldata args) external {
+        Attempt storage a = _attempts[args.task];
+        Plan memory p = _plans[args.task];
+        _requireAttempt(args.task, a, Phase.Collecting, args.round, args.attempt);
+        uint256 included = _checkTrainers(p, a, args);
+        _checkInclusionView(p, a, args.view_, included);
+        _checkInclusionSeats(p, a, args);
+
+        a.phase = Phase.Included;
+        a.acceptedAt = uint40(block.timestamp);
+        a.includeSeats = uint32(args.seats);
+        a.included = uint16(included);
+        a.trainers = args.trainers;
+        a.setHash = keccak256(
+            abi.encode(
+                args.view_,
+                args.inclusionRoot,
+                args.trainers,
+                args.weight,
+                args.seats,
+                keccak256(abi.encodePacked(args.commitments))
+            )
+        );
+        _settlements[args.task][args.round].inclusionRoot = args.inclusionRoot;
+        emit SetAccepted(
+            args.task,
+            args.round,
+            args.attempt,
+            args.view_,
+            args.inclusionRoot,
+            args.trainers,
+            args.weight,
+            args.seats,
+            args.commitments,
+            block.timestamp
+        );
+        _creditRefund(args.task, GasTable.INCLUDE + args.commitments.length * GasTable.INCLUDE_SEAT);
+    }
+
+    /// @inheritdoc IRoundManager
+    function answerRollCall(RollCallArgs calldata args) external {
+        Attempt storage a = _attempts[args.task];
+        Plan memory p = _plans[args.task];
+        _requireAttempt(args.task, a, Phase.Collecting, args.round, args.attempt);
+        (uint256 start, uint256 end) = p.rollCall(a.drawnAt);
+        _requireNow(start, end);
+        if (args.seat >= p.seats()) revert RoundManagerUnknownSeat(args.seat);
+        uint256 bit = 1 << args.seat;
+        if (a.rollCalled & bit != 0) revert RoundManagerAlreadyRecorded(args.seat);
+        Signatures.checkLength(args.signature, 1);
+        bytes32 digest = _digest(
+            Statements.Include(
+                a.ctx, args.view_, args.inclusionRoot, args.trainers, args.weight, args.commitment
+            )
+        );
+        address signer = registry.signerOf(_committees[args.task][a.draw].at(args.seat));
+        Signatures.check(args.signature, 0, digest, signer);
+
+        a.rollCalled |= uint32(bit);
+        emit RollCalled(args.task, args.round, args.attempt, args.seat);
+        _creditRefund(args.task, GasTable.ROLL_CALL);
+    }
+
+    /// @inheritdoc IRoundManager
+    function propose(ProposalArgs calldata args) external {
+        Attempt storage a = _attempts[args.task];
+        Plan memory p = _plans[args.task];
+        _requireAttempt(args.task, a, Phase.Included, args.round, args.attempt);
+        if (args.view_ >= p.views()) revert RoundManagerUnknownView(args.view_);
+        (uint256 start, uint256 end) = p.proposalView(a.acceptedAt, args.view_);
+        _requireNow(start, end);
+        _checkProposal(p, a, args);
+
+        a.phase = Phase.Proposed;
+        a.proposedAt = uint40(block.timestamp);
+        a.proposeSeats = uint32(args.seats);
+        a.proposedRoot = args.modelRoot;
+        emit ProposalAccepted(
+            args.task,
+            args.round,
+            args.attempt,
+            args.view_,
+            args.maskRoots,
+            args.aggregateRoot,
+            args.modelRoot,
+            args.seats,
+            block.timestamp
+        );
+        _askAhead(args.task, p, a);
+        _creditRefund(args.task, GasTable.PROPOSE + Committee.count(args.seats) * GasTable.PROPOSE_SEAT);
+    }
+
+    /// @inheritdoc IRoundManager
+    function settle(uint256 task) external {
+        Attempt storage a = _attempts[task];
+        Plan memory p = _plans[task];
+        _requirePhase(task, a, Phase.Proposed);
+        uint256 windowEnd = uint256(a.proposedAt) + p.windows.challenge;
+        if (block.timestamp < windowEnd) revert RoundManagerTooEarly(windowEnd);
+
+        uint256 round = a.round;
+        bytes32 modelRoot = a.proposedRoot;
+        _recordSettlement(task, p, a);
+        emit RoundSettled(task, round, a.attempt, modelRoot, block.timestamp);
+        a.modelRoot = modelRoot;
+        a.phase = Phase.Idle;
+        a.round = uint32(round + 1);
+        a.attempt = 0;
+        a.noShows = 0;
+        a.spent = false;
+        if (round + 1 < p.rounds && _isFunded(task, p, 1)) _open(task, p, a);
+        _creditRefund(task, GasTable.SETTLE + p.seats() * GasTable.SETTLE_SEAT);
+    }
+
+    /// @inheritdoc IRoundManager
+    function poke(uint256 task) external {
+        Attempt storage a = _attempts[task];
+        Plan memory p = _plans[task];
+        if (a.phase == Phase.Drawing) _askAgain(task, p, a);
+        else if (a.phase == Phase.Collecting) _abort(task, p, a);
+        else if (a.phase == Phase.Included) _spend(task, p, a);
+        else revert RoundManagerNothingDue(task);
+        _creditRefund(task, GasTable.POKE);
+    }
+
+    /// @inheritdoc IRoundManager
+    function resume(uint256 task) external onlyCreator(task) {
+        Attempt storage a = _attempts[task];
+        _requirePhase(task, a, Phase.Paused);
+        a.phase = Phase.Idle;
+        a.attempt += 1;
+        emit TaskResumed(task, a.round);
+        _open(task, _plans[task], a);
+    }
+
+    /// @inheritdoc IRoundManager
+    function attemptOf(uint256 task) external view returns (Attempt memory) {
+        return _attempts[task];
+    }
+
+    /// @inheritdoc IRoundManager
+    function planOf(uint256 task) external view returns (Plan memory) {
+        return _plans[task];
+    }
+
+    /// @inheritdoc IRoundManager
+    function committeeOf(uint256 task) external view returns (uint256[] memory) {
+        return _committees[task][_attempts[task].draw].select(Committee.all(_plans[task].seats()));
+    }
+
+    /// @inheritdoc IRoundManager
+    function domainSeparator() external view returns (bytes32) {
+        return _domainSeparatorV4();
+    }
+
+    function _recordSettlement(uint256 task, Plan memory p, Attempt storage a) private {
+        Settlement storage s = _settlements[task][a.round];
+        Settlement memory settled = Settlement({
+            inclusionRoot: s.inclusionRoot,
+            reward: 0,
+            includeSeats: a.includeSeats,
+            proposeSeats: a.proposeSeats,
+            draw: a.draw,
+            included: a.included
+        });
+        _reserveReward(task, p, settled);
+        _settlements[task][a.round] = settled;
+    }
+
+    function _requirePhase(uint256 task, Attempt storage a, Phase phase) private view {
+        if (a.phase != phase) revert RoundManagerWrongPhase(task, uint256(a.phase));
+    }
+
+    function _requireAttempt(uint256 task, Attempt storage a, Phase phase, uint256 round, uint256 attempt)
+        private
+        view
+    {
+        _requirePhase(task, a, phase);
+        if (round != a.round || attempt != a.attempt) revert RoundManagerWrongAttempt(a.round, a.attempt);
+    }
+
+    /// @dev A set holds roster members only, enough of them, and after a spent attempt exactly its trainers.
+    function _checkTrainers(Plan memory p, Attempt storage a, InclusionArgs calldata args)
+        private
+        view
+        returns (uint256 included)
+    {
+        if (p.trainers < 256 && args.trainers >> p.trainers != 0) revert RoundManagerRoster(args.trainers);
+        included = Committee.count(args.trainers);
+        if (included < p.trainersMin) revert RoundManagerTooFewTrainers(included, p.trainersMin);
+        if (a.spent && args.trainers != a.trainers) revert RoundManagerFrozenSet(args.trainers, a.trainers);
+        bool possible = args.weight >= included && args.weight <= included * p.weightMax;
+        if (!possible) revert RoundManagerWeight(args.weight);
+        if (args.inclusionRoot == 0) revert RoundManagerZeroRoot();
+    }
+
+    function _checkInclusionView(Plan memory p, Attempt storage a, uint256 view_, uint256 included) private view {
+        if (view_ >= p.views()) revert RoundManagerUnknownView(view_);
+        (uint256 start, uint256 end) = p.inclusionView(a.drawnAt, view_, included == p.trainers);
+        _requireNow(start, end);
+    }
+
+    function _checkInclusionSeats(Plan memory p, Attempt storage a, InclusionArgs calldata args) private view {
+        if (args.seats >> p.seats() != 0) revert RoundManagerUnknownSeat(args.seats);
+        if (!Committee.isMajority(args.seats, p.columns, p.seatsPerColumn)) revert RoundManagerNoMajority(args.seats);
+        uint256[] memory ids = _committees[args.task][a.draw].select(args.seats);
+        if (args.commitments.length != ids.length) revert RoundManagerLength(args.commitments.length, ids.length);
+        Signatures.checkLength(args.signatures, ids.length);
+        address[] memory signers = registry.signersOf(ids);
+        Statements.Include memory s =
+            Statements.Include(a.ctx, args.view_, args.inclusionRoot, args.trainers, args.weight, 0);
+        for (uint256 i = 0; i < signers.length; ++i) {
+            s.commitment = args.commitments[i];
+            Signatures.check(args.signatures, i, _digest(s), signers[i]);
+        }
+    }
+
+    /// @dev Check quorum and signatures, and keep what proofs will need.
+    function _checkProposal(Plan memory p, Attempt storage a, ProposalArgs calldata args) private {
+        if (args.maskRoots.length != p.columns) revert RoundManagerLength(args.maskRoots.length, p.columns);
+        if (args.modelRoot == 0) revert RoundManagerZeroRoot();
+        if (args.seats >> p.seats() != 0) revert RoundManagerUnknownSeat(args.seats);
+        uint256[] memory ids = _committees[args.task][a.draw].select(args.seats);
+        if (ids.length < p.quorum()) revert RoundManagerNoQuorum(args.seats);
+        Signatures.checkLength(args.signatures, ids.length);
+        Statements.Propose memory s = Statements.Propose({
+            ctx: a.ctx,
+            view_: args.view_,
+            inclusionRoot: _settlements[args.task][args.round].inclusionRoot,
+            maskRootsHash: keccak256(abi.encodePacked(args.maskRoots)),
+            aggregateRoot: args.aggregateRoot,
+            modelRoot: args.modelRoot
+        });
+        bytes32 digest = _hashTypedDataV4(Statements.hash(s));
+        address[] memory signers = registry.signersOf(ids);
+        for (uint256 i = 0; i < signers.length; ++i) Signatures.check(args.signatures, i, digest, signers[i]);
+        a.proposalHash = keccak256(abi.encode(digest, args.seats));
+    }
+
+    function _digest(Statements.Include memory s) private view returns (bytes32) {
+        return _hashTypedDataV4(Statements.hash(s));
+    }
+}

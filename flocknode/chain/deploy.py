@@ -1,0 +1,226 @@
+"""Sets up a network: contracts, funds, organisations, validators, tasks.
+
+Transactions of one key are sent without waiting in between, those of different keys at the same
+time; a step waits only for what it needs to know. Twelve validators take five blocks.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import astuple, dataclass
+from typing import TypeVar
+
+import trio
+
+from flocknode.chain.abi import load_artifact
+from flocknode.chain.bindings import Bindings
+from flocknode.chain.client import ChainClient
+from flocknode.chain.deployment import CONTRACTS, Deployment, describe
+from flocknode.chain.sender import NOTHING, Pending, Receipt, Request, Sender
+from flocknode.chain.transaction import created_address
+from flocknode.model.terms import TaskTerms
+from flocknode.primitives import Address, Digest, PeerId, Wei
+from flocknode.protocol.ledger import TaskCreated, ValidatorRegistered
+
+COIN = 10**18
+STAKE_MIN = Wei(1_000 * COIN)
+STAKE_CAP = Wei(100_000 * COIN)
+BOND = Wei(COIN)
+GAS_PRICE_MAX = Wei(100 * 10**9)
+CREATION_GAS = 8_000_000
+SETUP_GAS = 500_000
+TRANSFER_GAS = 21_000
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTerms:
+    """What the contracts of a network are created with; amounts are in the smallest unit."""
+
+    registrar: Address
+    """Admits organisations; twenty zero bytes let anyone in."""
+    treasury: Address
+    """Receives forfeited beacon bonds."""
+    stake_min: Wei = STAKE_MIN
+    stake_cap: Wei = STAKE_CAP
+    unbonding_seconds: int = 7 * 24 * 3600
+    bond: Wei = BOND
+    reveal_seconds: int = 30
+    members_min: int = 4
+    gas_price_max: Wei = GAS_PRICE_MAX
+    """Refunds are paid at most at this price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """One validator to be: its cold owner, its hot signer and what it commits to."""
+
+    owner: Sender
+    signer: Sender
+    organisation: Digest
+    peer: PeerId
+    stake: Wei
+    onion_tip: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlan:
+    """A task to be created and paid for."""
+
+    terms: TaskTerms
+    configuration: Digest
+    model_root: Digest
+    roster_root: Digest
+    reward_per_round: Wei
+    trainer_share_bps: int
+    gas_pool: Wei
+
+
+async def deploy_contracts(
+    client: ChainClient, deployer: Sender, chain_id: int, terms: NetworkTerms
+) -> Deployment:
+    """Create all contracts in one block, each knowing the others' foretold addresses."""
+    nonce = await deployer.next_nonce()
+    addresses = {
+        name: created_address(deployer.address, nonce + index)
+        for index, name in enumerate(CONTRACTS)
+    }
+    arguments = _constructor_arguments(terms, addresses)
+    requests = [
+        Request(None, load_artifact(name).creation_data(arguments[name]), CREATION_GAS)
+        for name in CONTRACTS
+    ]
+    receipts = await send_all(deployer, requests)
+    return await describe(client, chain_id, receipts[0].block, addresses)
+
+
+def _constructor_arguments(
+    terms: NetworkTerms, at: dict[str, Address]
+) -> dict[str, tuple[object, ...]]:
+    token, registry, manager = at["FlockToken"], at["StakeRegistry"], at["RoundManager"]
+    return {
+        "FlockToken": (),
+        "StakeRegistry": (
+            *(token, terms.registrar, manager, terms.stake_min, terms.stake_cap),
+            terms.unbonding_seconds,
+        ),
+        "CommitRevealBeacon": (
+            *(registry, manager, terms.treasury, terms.bond, terms.reveal_seconds),
+            terms.members_min,
+        ),
+        "TaskRegistry": (),
+        "RoundManager": (
+            *(token, registry, at["CommitRevealBeacon"], at["TaskRegistry"]),
+            terms.gas_price_max,
+        ),
+    }
+
+
+async def enrol(
+    bindings: Bindings, registrar: Sender, bond: Wei, enrolments: Sequence[Enrolment]
+) -> list[int]:
+    """Admit, register, stake and commit; return the validators' ids in the order given.
+
+    Owners and signers need native coin, the registrar its role. The stake comes from the
+    token's faucet, so this is for networks of play money.
+    """
+    await send_all(registrar, [it for one in enrolments for it in _admission(bindings, one)])
+    registered = await at_once(
+        enrolments, lambda one: send_all(one.owner, _registration(bindings, one))
+    )
+    ids = [_validator(bindings, receipts[-1]) for receipts in registered]
+    pairs = list(zip(ids, enrolments, strict=True))
+    await at_once(
+        pairs,
+        lambda pair: pair[1].owner.transact(
+            _setup(bindings, "StakeRegistry", "stake", pair[0], pair[1].stake)
+        ),
+    )
+    await at_once(pairs, lambda pair: pair[1].signer.transact(_commitment(bindings, bond, *pair)))
+    return ids
+
+
+def _admission(bindings: Bindings, one: Enrolment) -> list[Request]:
+    owner = one.owner.address
+    return [
+        _setup(bindings, "StakeRegistry", "admitOrganisation", one.organisation, owner),
+        _setup(bindings, "FlockToken", "faucet", owner),
+    ]
+
+
+def _registration(bindings: Bindings, one: Enrolment) -> list[Request]:
+    registry = bindings.deployment.addresses["StakeRegistry"]
+    keys = (one.organisation, one.signer.address, one.peer)
+    return [
+        _setup(bindings, "FlockToken", "approve", registry, one.stake),
+        _setup(bindings, "StakeRegistry", "register", *keys),
+    ]
+
+
+def _commitment(bindings: Bindings, bond: Wei, validator: int, one: Enrolment) -> Request:
+    arguments = (validator, one.onion_tip)
+    return _setup(bindings, "CommitRevealBeacon", "commit", *arguments, value=bond)
+
+
+def _validator(bindings: Bindings, receipt: Receipt) -> int:
+    events = (bindings.decode(log) for log in receipt.logs)
+    return next(event.validator for event in events if isinstance(event, ValidatorRegistered))
+
+
+async def create_task(bindings: Bindings, creator: Sender, plan: TaskPlan) -> int:
+    """Publish a task, fund all its rounds from the token's faucet, open it; return its id."""
+    rewards = plan.reward_per_round * plan.terms.rounds
+    manager = bindings.deployment.addresses["RoundManager"]
+    receipts = await send_all(
+        creator,
+        [
+            _setup(bindings, "FlockToken", "faucet", creator.address),
+            _setup(bindings, "FlockToken", "approve", manager, rewards),
+            _setup(bindings, "TaskRegistry", "createTask", _specification(plan)),
+        ],
+    )
+    events = (bindings.decode(log) for log in receipts[-1].logs)
+    task = next(event.task for event in events if isinstance(event, TaskCreated))
+    await creator.transact(
+        _setup(bindings, "RoundManager", "fund", task, rewards, value=plan.gas_pool)
+    )
+    return task
+
+
+def _specification(plan: TaskPlan) -> tuple[object, ...]:
+    sealed_mode = 0
+    return (
+        astuple(plan.terms),
+        *(sealed_mode, plan.configuration, plan.model_root, plan.roster_root),
+        *(plan.reward_per_round, plan.trainer_share_bps),
+    )
+
+
+async def fund(faucet: Sender, accounts: Sequence[Address], amount: Wei) -> None:
+    """Give every account native coin."""
+    await send_all(faucet, [Request(it, b"", TRANSFER_GAS, amount) for it in accounts])
+
+
+async def send_all(sender: Sender, requests: Sequence[Request]) -> list[Receipt]:
+    """Send in order without waiting in between, then wait for all; raises the first failure."""
+    underway: list[Pending] = [await sender.send(request) for request in requests]
+    return [await sender.confirm(pending) for pending in underway]
+
+
+async def at_once(items: Sequence[T], act: Callable[[T], Awaitable[R]]) -> list[R]:
+    """Act on all items concurrently and return the results in their order."""
+    results: dict[int, R] = {}
+
+    async def one(index: int, item: T) -> None:
+        results[index] = await act(item)
+
+    async with trio.open_nursery(strict_exception_groups=False) as nursery:
+        for index, item in enumerate(items):
+            nursery.start_soon(one, index, item)
+    return [results[index] for index in range(len(items))]
+
+
+def _setup(
+    bindings: Bindings, contract: str, function: str, *arguments: object, value: Wei = NOTHING
+) -> Request:
+    return bindings.request(contract, function, *arguments, gas=SETUP_GAS, value=value)

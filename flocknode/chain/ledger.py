@@ -1,0 +1,93 @@
+"""The node's ledger on a real chain."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from flocknode.chain.bindings import Bindings
+from flocknode.chain.client import ChainClient
+from flocknode.chain.deployment import Deployment, verify
+from flocknode.chain.follower import Follower
+from flocknode.chain.heads import POLL_SECONDS, Heads
+from flocknode.chain.onion import Onion
+from flocknode.chain.reader import Reader
+from flocknode.chain.sender import Receipt, Sender
+from flocknode.crypto.signing import SigningKey
+from flocknode.errors import ConfigurationError
+from flocknode.protocol.ledger import Call, Reveal
+
+
+class ChainLedger:
+    """What happens on the chain, as blocks; and the calls of one key, as transactions."""
+
+    def __init__(
+        self,
+        client: ChainClient,
+        heads: Heads,
+        deployment: Deployment,
+        key: SigningKey,
+        onion: Onion | None = None,
+    ) -> None:
+        self._client = client
+        self._heads = heads
+        self._bindings = Bindings(deployment)
+        self._reader = Reader(client, deployment)
+        self._onion = onion
+        self._reveal = trio.Lock()
+        self.sender = Sender(client, heads, key, deployment.chain_id, self._bindings.artifacts)
+
+    def progress(self, start: int | None = None) -> Follower:
+        """Return an endless iterator from block ``start``, by default the deployment's first."""
+        deployment = self._bindings.deployment
+        return Follower(
+            self._client,
+            self._heads,
+            list(deployment.addresses.values()),
+            self._bindings.decode,
+            deployment.block if start is None else start,
+        )
+
+    async def submit(self, call: Call) -> None:
+        """Send a call and wait for its block; raises as ``transact`` does."""
+        await self.transact(call)
+
+    async def transact(self, call: Call) -> Receipt:
+        """Send a call and return what it cost.
+
+        Raises CallReverted, TransactionRefused, TransactionLost or EndpointUnreachable.
+        """
+        if isinstance(call, Reveal):
+            return await self._answer(call)
+        return await self.sender.transact(self._bindings.encode(call))
+
+    async def _answer(self, call: Reveal) -> Receipt:
+        """Reveal the layer under the present tip, one request after the other."""
+        async with self._reveal:
+            validator = await self._reader.validator_of(self.sender.address)
+            tip = await self._reader.onion_tip(validator)
+            preimage = None if self._onion is None else self._onion.preimage(tip)
+            if preimage is None:
+                raise ConfigurationError(
+                    f"validator {validator} has no onion under the tip that it committed to",
+                    "restore the onion's file, or commit to a new one",
+                )
+            return await self.sender.transact(self._bindings.encode(call, validator, preimage))
+
+
+@asynccontextmanager
+async def open_ledger(
+    url: str,
+    deployment: Deployment,
+    key: SigningKey,
+    onion: Onion | None = None,
+    poll_seconds: float = POLL_SECONDS,
+) -> AsyncIterator[ChainLedger]:
+    """Connect, check the contracts and follow the head until the block ends."""
+    async with ChainClient(url) as client, trio.open_nursery() as nursery:
+        await verify(client, deployment)
+        heads = Heads(client, poll_seconds)
+        await heads.poll()
+        nursery.start_soon(heads.run)
+        yield ChainLedger(client, heads, deployment, key, onion)
+        nursery.cancel_scope.cancel()

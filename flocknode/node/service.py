@@ -1,0 +1,229 @@
+"""The trio shell: turns the world into events and effects into the world.
+
+One task owns the machine. Short arithmetic runs on the loop, long arithmetic in a thread.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+import trio
+
+from flocknode.crypto.eip712 import Domain
+from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.errors import FlockError
+from flocknode.messages.codec import CodecError, decode, encode
+from flocknode.messages.verdict import Verdict
+from flocknode.node.vault import Vault
+from flocknode.ports import BlobStore, Ledger, Network, Signer, Trainer
+from flocknode.primitives import Digest, PeerId, Seconds
+from flocknode.protocol.chain_view import ChainFold
+from flocknode.protocol.effects import (
+    ComputeAggregate,
+    DestroySecrets,
+    Effect,
+    Fetch,
+    Hold,
+    MakeSealingKey,
+    MaskDelta,
+    OpenCapsule,
+    Penalise,
+    Publish,
+    Send,
+    Sign,
+    Submit,
+    SumMasks,
+    Train,
+)
+from flocknode.protocol.events import (
+    ChainAdvanced,
+    Event,
+    FetchFailed,
+    MessageReceived,
+    Signed,
+    Tick,
+    Trained,
+    VectorHeld,
+)
+from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
+from flocknode.protocol.ledger import Call
+from flocknode.protocol.round import RoundMachine
+from flocknode.protocol.seating import Seating
+
+TICK_SECONDS = 0.25
+INBOX_EVENTS_MAX = 1024
+THREAD_WORDS_MIN = 1 << 16
+"""Below this length a vector's arithmetic takes under a millisecond: no thread is worth it."""
+
+TOPIC = "flock/1"
+
+log = logging.getLogger("flocknode.node")
+Answer = TypeVar("Answer", bound=Event)
+
+
+class NodeService:
+    """Runs one :class:`RoundMachine` against its ports."""
+
+    def __init__(
+        self,
+        machine: RoundMachine,
+        *,
+        task: int,
+        domain: Domain,
+        network: Network,
+        ledger: Ledger,
+        signer: Signer,
+        vault: Vault,
+        blobs: BlobStore,
+        trainer: Trainer | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._machine = machine
+        self._fold = ChainFold(task)
+        self._domain = domain
+        self._network = network
+        self._ledger = ledger
+        self._signer = signer
+        self._vault = vault
+        self._blobs = blobs
+        self._trainer = trainer
+        self._clock = clock
+        self._inbox, self._events = trio.open_memory_channel[Event](INBOX_EVENTS_MAX)
+
+    async def run(self) -> None:
+        """Serve until cancelled. The machine is touched by this task alone."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen)
+            nursery.start_soon(self._follow)
+            nursery.start_soon(self._tick)
+            async for event in self._events:
+                await self._handle(event, nursery)
+
+    def judge(self, sender: PeerId, payload: bytes) -> Verdict:
+        """Say whether gossip may be delivered and forwarded. Never raises."""
+        try:
+            self._machine.judge(decode(payload))
+        except GossipIgnore:
+            return Verdict.IGNORE
+        except (GossipReject, CodecError) as rejection:
+            log.info("gossip of %s refused: %s", sender.hex()[-8:], rejection)
+            return Verdict.REJECT
+        return Verdict.ACCEPT
+
+    async def _handle(self, event: Event, nursery: trio.Nursery) -> None:
+        """Apply an event and everything that follows from it at once."""
+        todo = deque([event])
+        while todo:
+            for effect in self._machine.handle(todo.popleft(), Seconds(self._clock())):
+                answer = await self._perform(effect, nursery)
+                if answer:
+                    todo.append(answer)
+
+    async def _perform(self, effect: Effect, nursery: trio.Nursery) -> Event | None:
+        """Carry out an effect; return its answer if it is quick, else send it to the inbox."""
+        match effect:
+            case Publish(message):
+                nursery.start_soon(self._network.publish, TOPIC, encode(message))
+            case Send(peers, message):
+                payload = encode(message)
+                for peer in peers:
+                    self._network.send(peer, payload)
+            case Penalise(peer, reason):
+                log.warning("peer %s: %s", peer.hex()[-8:], reason)
+            case Sign(statement):
+                signature = await self._signer.sign(statement)
+                return Signed(statement, signature) if signature else None
+            case Submit(call):
+                nursery.start_soon(self._submit, call)
+            case Fetch(root, kind, length, holders):
+                nursery.start_soon(self._fetch, root, TreeKind(kind), length, holders)
+            case Hold(root, data):
+                self._blobs.put(root, data)
+            case MakeSealingKey(ctx):
+                return self._vault.make_sealing_key(ctx)
+            case Train(round_, model_root):
+                nursery.start_soon(self._train, round_, model_root)
+            case OpenCapsule():
+                return self._vault.open_capsule(effect)
+            case MaskDelta():
+                return await self._compute(self._vault.mask_delta, effect, nursery)
+            case SumMasks():
+                return await self._compute(self._vault.sum_masks, effect, nursery)
+            case ComputeAggregate():
+                return await self._compute(self._vault.compute_aggregate, effect, nursery)
+            case DestroySecrets(ctx):
+                self._vault.destroy(ctx)
+        return None
+
+    async def _compute(
+        self,
+        function: Callable[[Effect], Answer] | Callable[..., Answer],
+        effect: MaskDelta | SumMasks | ComputeAggregate,
+        nursery: trio.Nursery,
+    ) -> Answer | None:
+        if _words(effect.seating) < THREAD_WORDS_MIN:
+            return function(effect)
+        nursery.start_soon(self._compute_in_thread, function, effect)
+        return None
+
+    async def _compute_in_thread(self, function: Callable[..., Answer], effect: Effect) -> None:
+        await self._inbox.send(await trio.to_thread.run_sync(function, effect))
+
+    async def _listen(self) -> None:
+        async for frame in self._network.incoming:
+            try:
+                message = decode(frame.payload)
+            except CodecError as error:
+                log.warning("peer %s: %s", frame.peer.hex()[-8:], error)
+                continue
+            await self._inbox.send(MessageReceived(frame.peer, message))
+
+    async def _follow(self) -> None:
+        async for progress in self._ledger.progress():
+            self._fold.advance(progress)
+            await self._inbox.send(ChainAdvanced(self._fold.tip, self._fold.final))
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(TICK_SECONDS)
+            await self._inbox.send(Tick())
+
+    async def _submit(self, call: Call) -> None:
+        try:
+            await self._ledger.submit(call)
+        except FlockError as error:
+            # Calls are idempotent and their duties come round again; the chain tells the outcome.
+            log.info("%s: %s", type(call).__name__, error)
+
+    async def _fetch(
+        self, root: Digest, kind: TreeKind, length: int, holders: tuple[PeerId, ...]
+    ) -> None:
+        def is_under_root(data: memoryview) -> bool:
+            return tree_root(kind, data) == root
+
+        try:
+            data = await self._network.fetch(root, length, holders, is_under_root)
+        except FlockError as error:
+            log.info("pull of %s: %s", root.hex()[:8], error)
+            await self._inbox.send(FetchFailed(root))
+            return
+        self._blobs.put(root, data)
+        await self._inbox.send(VectorHeld(root))
+
+    async def _train(self, round_: int, model_root: Digest) -> None:
+        model = self._blobs.get(model_root)
+        assert self._trainer is not None
+        assert model is not None
+        try:
+            delta = await self._trainer.train(round_, model)
+        except FlockError as error:
+            log.warning("training for round %d failed: %s", round_, error)
+            return
+        self._vault.keep_delta(round_, delta)
+        await self._inbox.send(Trained(round_, model_root))
+
+
+def _words(seating: Seating) -> int:
+    return seating.terms.integers.words

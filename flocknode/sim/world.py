@@ -1,0 +1,349 @@
+"""A deterministic world: one heap of timed events, one seeded random source, real machines.
+
+Nothing here touches the operating system: time, loss, order and crashes come from the seed.
+"""
+
+import hashlib
+import heapq
+import random
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from flocknode.crypto.hashing import keccak256
+from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.signing import SigningKey
+from flocknode.messages.codec import decode, encode
+from flocknode.messages.statements import Statement, statement_digest
+from flocknode.messages.wire import Message
+from flocknode.model.stages import ModelDelta
+from flocknode.model.terms import TaskTerms
+from flocknode.node.blobs import MemoryBlobs
+from flocknode.node.vault import Vault
+from flocknode.primitives import Address, Digest, PeerId, Seconds
+from flocknode.protocol.chain_view import ChainFold
+from flocknode.protocol.effects import (
+    ComputeAggregate,
+    DestroySecrets,
+    Effect,
+    Fetch,
+    Hold,
+    MakeSealingKey,
+    MaskDelta,
+    OpenCapsule,
+    Penalise,
+    Publish,
+    Send,
+    Sign,
+    Submit,
+    SumMasks,
+    Train,
+)
+from flocknode.protocol.events import (
+    ChainAdvanced,
+    Event,
+    FetchFailed,
+    MessageReceived,
+    Signed,
+    Tick,
+    Trained,
+    VectorHeld,
+)
+from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
+from flocknode.protocol.ledger import Call, OpenRound, Reveal
+from flocknode.protocol.roster import Roster, RosterEntry
+from flocknode.protocol.round import RoundMachine
+from flocknode.sim.abi import CallReverted
+from flocknode.sim.ledger import SimulatedLedger
+from flocknode.sim.state import TaskSpecification
+
+TASK = 1
+TICK_SECONDS = 0.25
+ONION_LAYERS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """How hostile the world is. Probabilities are per delivery to one peer."""
+
+    delay_seconds: tuple[float, float] = (0.005, 0.08)
+    loss: float = 0.0
+    duplicate: float = 0.0
+    crashed_trainers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """The node is gone for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlock:
+    """The node's follower looks at the chain."""
+
+
+Happening = Event | Crash | NewBlock
+
+
+@dataclass(order=True, slots=True)
+class _Scheduled:
+    at: float
+    order: int
+    node: "SimulatedNode | None" = field(compare=False)
+    event: Happening | None = field(compare=False)
+
+
+class SimulatedNode:
+    """A real machine and vault behind simulated ports."""
+
+    def __init__(self, world: "World", name: int) -> None:
+        draw = world.random.randbytes
+        self.key = SigningKey(draw(32))
+        self.peer = PeerId(draw(34))
+        self.blobs = MemoryBlobs()
+        self.vault = Vault(self.blobs, entropy=draw)
+        self.fold = ChainFold(TASK)
+        self.seen: Digest | None = None
+        self.name = name
+        self.crashed = False
+        self.statements: list[Statement] = []
+        self.penalties: list[tuple[PeerId, str]] = []
+        self.onion = [Digest(draw(32))]
+        while len(self.onion) < ONION_LAYERS:
+            self.onion.append(keccak256(self.onion[-1]))
+        self.machine: RoundMachine
+
+
+class World:
+    """Drives ``RoundMachine`` objects against ``SimulatedLedger`` and a faulty network."""
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        terms: TaskTerms,
+        validators: int,
+        faults: Faults | None = None,
+        block_seconds: float = 0.2,
+    ) -> None:
+        self.random = random.Random(seed)
+        self.terms = terms
+        self.faults = faults or Faults()
+        self.block_seconds = block_seconds
+        self.now = 1_000.0
+        self.ledger = SimulatedLedger(genesis=int(self.now), finality_depth=2)
+        self.domain = self.ledger.rules.domain
+        self.trainers = [SimulatedNode(self, i) for i in range(terms.trainers)]
+        self.validators = [SimulatedNode(self, 1000 + i) for i in range(validators)]
+        self.nodes = self.trainers + self.validators
+        self._by_peer = {node.peer: node for node in self.nodes}
+        self._heap: list[_Scheduled] = []
+        self._order = 0
+        self._trace = hashlib.sha256()
+        self.models: dict[int, Digest] = {}
+        self.reverts: Counter[str] = Counter()
+        self.deltas: dict[tuple[int, int], ModelDelta] = {}
+        self._set_up()
+
+    @property
+    def trace_digest(self) -> str:
+        """Hex digest of everything that happened so far, in order."""
+        return self._trace.hexdigest()
+
+    def run(self, *, seconds: float) -> None:
+        """Run for that much simulated time, or until every round of the task has settled."""
+        until = self.now + seconds
+        while self._heap and self._heap[0].at <= until:
+            due = heapq.heappop(self._heap)
+            self.now = due.at
+            if due.event is None:
+                if self._mine():
+                    return
+            elif due.node and not due.node.crashed:
+                self._happen(due.node, due.event)
+        self.now = until
+
+    def _set_up(self) -> None:
+        registrar = self.ledger.rules.registrar
+        for number, node in enumerate(self.validators):
+            organisation = keccak256(number.to_bytes(4, "big"))
+            me = node.key.address
+            self.ledger.mint(me, 10**24)
+            self.ledger.admit_organisation(organisation, me, sender=registrar)
+            validator = self.ledger.register(organisation, me, node.peer, sender=me)
+            self.ledger.stake(validator, (1 + number) * 10**20, sender=me)
+            self.ledger.refresh_weight(validator, sender=me)
+            self.ledger.commit(validator, node.onion[-1], self.ledger.rules.bond, sender=me)
+        weights = [1 + i % self.terms.integers.weight_max for i in range(len(self.trainers))]
+        self.roster = Roster(
+            tuple(
+                RosterEntry(i, node.key.address, weights[i], node.peer)
+                for i, node in enumerate(self.trainers)
+            )
+        )
+        self._create_task()
+        for node in self.nodes:
+            node.machine = RoundMachine(
+                node.key.address, self.domain, TASK, self.roster, self.initial_root
+            )
+            node.blobs.put(self.initial_root, self.initial_model)
+            self._schedule(self.random.uniform(0, TICK_SECONDS), node, Tick())
+        for node in self.random.sample(self.trainers, self.faults.crashed_trainers):
+            # Some vanish before they speak, some after.
+            self._schedule(self.random.uniform(0, 4.0), node, Crash())
+        self._schedule(self.block_seconds, None, None)
+
+    def _create_task(self) -> None:
+        creator = Address(b"\xcc" * 20)
+        words = np.zeros(self.terms.integers.words, "<i4")
+        self.initial_model = words.tobytes()
+        self.initial_root = tree_root(TreeKind.MODEL, self.initial_model)
+        specification = TaskSpecification(
+            terms=self.terms,
+            configuration=keccak256(b"configuration"),
+            model_root=self.initial_root,
+            roster_root=self.roster.root(),
+            reward_per_round=10**18,
+            trainer_share_bps=5_000,
+        )
+        self.ledger.mint(creator, 10**24)
+        task = self.ledger.create_task(specification, sender=creator)
+        assert task == TASK
+        self.ledger.fund(task, self.terms.rounds * 10**18, 10**20, sender=creator)
+        self.ledger.apply(OpenRound(task), creator)
+
+    def _mine(self) -> bool:
+        """Seal a block, tell everybody; tell whether the task is done."""
+        self.ledger.mine(int(self.now))
+        self._note("block", str(self.ledger.head.number))
+        for node in self.nodes:
+            self._schedule(self.random.uniform(0, self.block_seconds), node, NewBlock())
+        self._schedule(self.block_seconds, None, None)
+        settled = self.ledger.round_of(TASK).round
+        return len(self.models) >= self.terms.rounds or settled > self.terms.rounds
+
+    def _happen(self, node: SimulatedNode, happening: Happening) -> None:
+        match happening:
+            case Crash():
+                node.crashed = True
+            case NewBlock():
+                self._handle(node, self._follow(node))
+            case Tick():
+                self._schedule(TICK_SECONDS, node, happening)
+                self._handle(node, happening)
+            case _:
+                self._handle(node, happening)
+
+    def _handle(self, node: SimulatedNode, event: Event) -> None:
+        todo = deque(node.machine.handle(event, Seconds(self.now)))
+        while todo:
+            for answer in self._perform(node, todo.popleft()):
+                todo.extend(node.machine.handle(answer, Seconds(self.now)))
+
+    def _follow(self, node: SimulatedNode) -> ChainAdvanced:
+        progress = self.ledger.progress(node.seen)
+        node.fold.advance(progress)
+        node.seen = self.ledger.head.digest
+        tip = node.fold.tip
+        if tip.settled:
+            known = self.models.setdefault(tip.settled.round, tip.settled.model_root)
+            assert known == tip.settled.model_root
+        return ChainAdvanced(tip, node.fold.final)
+
+    def _perform(self, node: SimulatedNode, effect: Effect) -> list[Event]:
+        self._note(str(node.name), type(effect).__name__)
+        match effect:
+            case Publish(message):
+                self._broadcast(node, message)
+            case Send(peers, message):
+                for peer in peers:
+                    self._deliver(node, self._by_peer[peer], message)
+            case Penalise(peer, reason):
+                node.penalties.append((peer, reason))
+            case Sign(statement):
+                node.statements.append(statement)
+                digest = statement_digest(self.domain, statement)
+                return [Signed(statement, node.key.sign_digest(digest))]
+            case Submit(call):
+                self._submit(node, call)
+            case Fetch(root, kind, length, holders):
+                self._fetch(node, root, TreeKind(kind), length, holders)
+            case Hold(root, data):
+                node.blobs.put(root, data)
+            case MakeSealingKey(ctx):
+                return [node.vault.make_sealing_key(ctx)]
+            case Train(round_, model_root):
+                self._train(node, round_, model_root)
+            case MaskDelta():
+                return [node.vault.mask_delta(effect)]
+            case OpenCapsule():
+                return [node.vault.open_capsule(effect)]
+            case SumMasks():
+                return [node.vault.sum_masks(effect)]
+            case ComputeAggregate():
+                return [node.vault.compute_aggregate(effect)]
+            case DestroySecrets(ctx):
+                node.vault.destroy(ctx)
+        return []
+
+    def _broadcast(self, node: SimulatedNode, message: Message) -> None:
+        for other in self.nodes:
+            if other is node or other.crashed:
+                continue
+            try:
+                other.machine.judge(message)
+            except (GossipIgnore, GossipReject):
+                continue
+            self._deliver(node, other, message)
+
+    def _deliver(self, sender: SimulatedNode, receiver: SimulatedNode, message: Message) -> None:
+        if self.random.random() < self.faults.loss:
+            return
+        event = MessageReceived(sender.peer, decode(encode(message)))
+        copies = 1 + (self.random.random() < self.faults.duplicate)
+        for _ in range(copies):
+            self._schedule(self.random.uniform(*self.faults.delay_seconds), receiver, event)
+
+    def _fetch(
+        self,
+        node: SimulatedNode,
+        root: Digest,
+        kind: TreeKind,
+        length: int,
+        holders: tuple[PeerId, ...],
+    ) -> None:
+        for peer in holders:
+            holder = self._by_peer[peer]
+            data = None if holder.crashed else holder.blobs.get(root)
+            if data and len(data) == length and tree_root(kind, data) == root:
+                node.blobs.put(root, data)
+                return self._schedule(0.05, node, VectorHeld(root))
+        return self._schedule(0.5, node, FetchFailed(root))
+
+    def _train(self, node: SimulatedNode, round_: int, model_root: Digest) -> None:
+        """Give the delta that this trainer has for this model, whenever it is asked."""
+        digest = hashlib.sha256(bytes(node.peer) + model_root).digest()
+        rng = np.random.default_rng(int.from_bytes(digest, "big"))
+        delta = ModelDelta(rng.normal(0, 0.05, self.terms.integers.words))
+        node.vault.keep_delta(round_, delta)
+        self.deltas[round_, node.name] = delta
+        self._schedule(self.random.uniform(0.02, 0.4), node, Trained(round_, model_root))
+
+    def _submit(self, node: SimulatedNode, call: Call) -> None:
+        preimage = None
+        if isinstance(call, Reveal):
+            tip = self.ledger.state.members[self.validators.index(node)].tip
+            layer = next(i for i, d in enumerate(node.onion) if d.startswith(tip))
+            preimage = node.onion[layer - 1]
+        try:
+            self.ledger.apply(call, node.key.address, preimage)
+        except CallReverted as reverted:
+            self.reverts[str(reverted)] += 1
+
+    def _schedule(self, delay: float, node: SimulatedNode | None, event: Happening | None) -> None:
+        self._order += 1
+        heapq.heappush(self._heap, _Scheduled(self.now + delay, self._order, node, event))
+
+    def _note(self, who: str, what: str) -> None:
+        self._trace.update(f"{self.now:.6f} {who} {what}\n".encode())

@@ -1,0 +1,145 @@
+"""The development chain as a process: how it starts, whom it serves, when it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from flocknode.chain import devchain
+from flocknode.chain.client import ChainClient
+from flocknode.chain.devchain import development_chain
+from flocknode.chain.errors import EndpointUnreachable
+from flocknode.errors import UnavailableError
+
+OWNER = """
+import sys, trio
+from pathlib import Path
+from flocknode.chain.devchain import development_chain
+
+async def main():
+    async with development_chain(Path(sys.argv[1])) as chain:
+        print(chain.url, flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def port_of(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])
+
+
+async def test_only_the_faucet_has_funds(tmp_path):
+    async with development_chain(tmp_path) as chain, ChainClient(chain.url) as client:
+        assert await client.call("eth_accounts") == []
+        first_of_the_public_mnemonic = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+        balances = [
+            int(await client.call("eth_getBalance", address, "latest"), 16)
+            for address in (first_of_the_public_mnemonic, "0x" + chain.faucet.address.hex())
+        ]
+        assert balances == [0, devchain.FAUCET_BALANCE]
+        assert int(await client.call("eth_chainId"), 16) == chain.chain_id
+
+
+async def test_it_ends_with_its_block(tmp_path):
+    async with development_chain(tmp_path) as chain:
+        assert answers(port_of(chain.url))
+    assert not answers(port_of(chain.url))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the tether is a feature of Linux")
+def test_it_ends_with_its_owner_even_if_that_is_killed(tmp_path):
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    port = port_of(owner.stdout.readline().strip())
+    assert answers(port)
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    owner.stdout.close()
+    deadline = time.monotonic() + 5
+    while answers(port) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not answers(port)
+
+
+async def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path):
+    anvil = devchain.find_anvil()
+    process = devchain.launch(anvil, tmp_path / "log", 0.2, devchain._free_port(0), 2)
+    try:
+        assert os.getpgid(process.pid) != os.getpgid(0)
+    finally:
+        devchain.stop(process)
+
+
+async def test_a_taken_port_is_one_clear_sentence(tmp_path):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(UnavailableError, match=f"port {port} is in use"):
+            async with development_chain(tmp_path, port=port):
+                pass
+
+
+async def test_what_anvil_says_when_it_does_not_start_is_shown(tmp_path, monkeypatch):
+    refusing = tmp_path / "anvil"
+    refusing.write_text("#!/bin/sh\necho no room on this machine\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("FLOCKNODE_ANVIL", str(refusing))
+    with pytest.raises(UnavailableError, match="no room on this machine"):
+        async with development_chain(tmp_path):
+            pass
+
+
+def test_a_wrong_path_to_anvil_is_named(monkeypatch):
+    monkeypatch.setenv("FLOCKNODE_ANVIL", "/nowhere/anvil")
+    with pytest.raises(UnavailableError, match="/nowhere/anvil"):
+        devchain.find_anvil()
+
+
+def test_an_archive_that_is_not_the_pinned_one_is_refused(tmp_path):
+    archive = tmp_path / "anvil.tgz"
+    archive.write_bytes(b"something else")
+    with pytest.raises(UnavailableError, match="not the pinned anvil"):
+        devchain._check_integrity(archive, devchain.INTEGRITY["linux-amd64"])
+
+
+def test_an_unpinned_platform_is_told_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(devchain, "_platform_name", lambda: "plan9-mips")
+    with pytest.raises(UnavailableError, match="plan9-mips") as caught:
+        devchain._fetch_anvil(tmp_path / "anvil")
+    assert "FLOCKNODE_ANVIL" in caught.value.remedy
+
+
+async def test_an_endpoint_that_is_not_there_is_unreachable():
+    async with ChainClient(f"http://127.0.0.1:{devchain._free_port(0)}") as client:
+        with pytest.raises(EndpointUnreachable) as caught:
+            await client.call("eth_blockNumber")
+    assert caught.value.exit_code == 69
+
+
+async def test_a_connection_closed_between_calls_is_replaced(tmp_path):
+    async with development_chain(tmp_path) as chain:
+        client = ChainClient(chain.url, attempts=1)
+        await client.call("eth_chainId")
+    async with development_chain(tmp_path, port=port_of(chain.url)):
+        await client.call("eth_chainId")
+    client.close()
+
+
+def test_credentials_in_an_url_do_not_reach_messages():
+    client = ChainClient("https://user:secret@rpc.example/v1/token")
+    assert client.name == "https://rpc.example:443"

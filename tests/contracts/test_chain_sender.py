@@ -1,0 +1,154 @@
+"""The sender against a real chain."""
+
+import pytest
+import trio
+
+from flocknode.chain.abi import read_artifact
+from flocknode.chain.client import ChainClient
+from flocknode.chain.devchain import development_chain
+from flocknode.chain.errors import CallReverted, RpcFailed, TransactionRefused
+from flocknode.chain.heads import Heads
+from flocknode.chain.sender import Request, Sender
+from flocknode.chain.transaction import created_address, encode_rlp
+from flocknode.crypto.hashing import keccak256
+from flocknode.crypto.signing import new_signing_key
+from flocknode.primitives import Address, Wei
+
+SOMEBODY = Address(b"\x77" * 20)
+# Runtime: revert with the call data as revert data. Creation copies what follows its 11 bytes.
+RUNTIME = bytes.fromhex("366000600037366000fd")
+CREATION = bytes([0x60, len(RUNTIME), 0x80, 0x60, 0x0B, 0x60, 0, 0x39, 0x60, 0, 0xF3]) + RUNTIME
+
+REFUSER = read_artifact(
+    {
+        "contractName": "Refuser",
+        "abi": [
+            {
+                "type": "error",
+                "name": "RefuserTooLate",
+                "inputs": [{"name": "deadline", "type": "uint256"}],
+            }
+        ],
+        "bytecode": "0x" + CREATION.hex(),
+        "deployedBytecode": "0x" + RUNTIME.hex(),
+        "immutableReferences": {},
+    }
+)
+
+
+def transfer(value: int) -> Request:
+    return Request(SOMEBODY, b"", 21_000, Wei(value))
+
+
+async def test_transactions_sent_without_waiting_keep_their_order(bench):
+    sender = await bench.sender()
+    underway = [await sender.send(transfer(i)) for i in range(20)]
+    receipts = [await sender.confirm(pending) for pending in underway]
+    assert [pending.transaction.nonce for pending in underway] == list(range(20))
+    assert receipts[-1].block - receipts[0].block <= 3
+    assert all(receipt.gas_used == 21_000 for receipt in receipts)
+
+
+async def test_a_custom_error_is_named_with_its_arguments(bench):
+    key = new_signing_key()
+    await bench.fund(key)
+    sender = Sender(bench.client, bench.heads, key, bench.chain.chain_id, [REFUSER])
+    pending = await sender.send(Request(None, REFUSER.creation_data(), 200_000))
+    await sender.confirm(pending)
+    refuser = created_address(sender.address, pending.transaction.nonce)
+    revert_data = keccak256(b"RefuserTooLate(uint256)")[:4] + (41).to_bytes(32, "big")
+    with pytest.raises(CallReverted) as caught:
+        await sender.transact(Request(refuser, revert_data, 100_000))
+    assert caught.value.error == "RefuserTooLate"
+    assert caught.value.arguments == (41,)
+    await sender.transact(transfer(1))  # The failure did not cost the sender its count.
+
+
+async def test_a_creation_lands_at_the_address_foretold(bench):
+    sender = await bench.sender()
+    pending = await sender.send(Request(None, REFUSER.creation_data(), 200_000))
+    await sender.confirm(pending)
+    foretold = created_address(sender.address, pending.transaction.nonce)
+    code = await bench.client.call("eth_getCode", "0x" + foretold.hex(), "latest")
+    assert REFUSER.is_runtime(bytes.fromhex(code[2:]))
+
+
+async def mine(client: ChainClient) -> None:
+    while True:
+        await client.call("evm_mine")
+        await trio.sleep(0.05)
+
+
+async def test_a_transaction_that_became_too_cheap_is_offered_for_more(tmp_path):
+    async with (
+        development_chain(tmp_path, block_seconds=1000) as chain,
+        ChainClient(chain.url) as client,
+        trio.open_nursery() as nursery,
+    ):
+        heads = Heads(client, 0.01)
+        await heads.poll()
+        nursery.start_soon(heads.run)
+        sender = Sender(client, heads, chain.faucet, chain.chain_id)
+        pending = await sender.send(transfer(1))
+        offered = pending.transaction
+        await client.call("anvil_setNextBlockBaseFeePerGas", hex(40 * offered.fee_max))
+        nursery.start_soon(mine, client)
+        with trio.fail_after(10):
+            await sender.confirm(pending)
+        assert len(pending.attempts) == 2
+        assert pending.transaction.fee_max >= 1.125 * offered.fee_max
+        assert pending.transaction.tip >= 1.125 * offered.tip
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_funds_the_endpoint_refuses(bench):
+    sender = Sender(bench.client, bench.heads, new_signing_key(), bench.chain.chain_id)
+    with pytest.raises(TransactionRefused):
+        await sender.transact(transfer(1))
+
+
+async def test_a_transaction_is_recorded_before_it_is_broadcast(bench):
+    recorded = []
+
+    def refuse(signed) -> None:
+        recorded.append(signed)
+        raise OSError("disk full")
+
+    key = new_signing_key()
+    await bench.fund(key)
+    sender = Sender(bench.client, bench.heads, key, bench.chain.chain_id, record=refuse)
+    with pytest.raises(OSError, match="disk full"):
+        await sender.transact(transfer(1))
+    digest = "0x" + recorded[0].digest.hex()
+    assert await bench.client.call("eth_getTransactionByHash", digest) is None
+
+
+async def test_sending_the_same_bytes_twice_is_no_error(bench):
+    sender = await bench.sender()
+    pending = await sender.send(transfer(1))
+    raw = "0x" + pending.attempts[0].raw.hex()
+    with pytest.raises(RpcFailed, match="already"):
+        await bench.client.call("eth_sendRawTransaction", raw)
+    await sender._broadcast(pending)
+    await sender.confirm(pending)
+
+
+async def test_a_sender_goes_on_after_a_reorganisation_threw_its_transactions_away(bench):
+    key = new_signing_key()
+    await bench.fund(key)
+    sender = Sender(bench.client, bench.heads, key, bench.chain.chain_id)
+    for _ in range(3):
+        await sender.transact(transfer(1))
+    await bench.client.call("anvil_reorg", 5, [])
+    await bench.fund(key)  # The reorganisation took the funds as well.
+    with trio.fail_after(5):
+        await sender.transact(transfer(2))
+
+
+def test_lists_are_encoded_as_in_the_yellow_paper():
+    # Vectors of the Ethereum wiki's page on RLP.
+    assert encode_rlp([b"cat", b"dog"]).hex() == "c88363617483646f67"
+    assert encode_rlp([[], [[]], [[], [[]]]]).hex() == "c7c0c1c0c3c0c1c0"
+    assert encode_rlp(0).hex() == "80"
+    assert encode_rlp(1024).hex() == "820400"
+    assert encode_rlp(b"a" * 56).hex() == "b838" + "61" * 56
