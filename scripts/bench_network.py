@@ -119,7 +119,9 @@ async def main() -> None:
         ends = arrange(nodes)
         await until_ready(nodes, ends)
         elapsed = time.perf_counter() - started
-        print(f"listen {listening:.2f} s; all connected {elapsed:.2f} s, {cpu() - before:.2f} s CPU")
+        print(
+            f"listen {listening:.2f} s; all connected {elapsed:.2f} s, {cpu() - before:.2f} s CPU"
+        )
         for _ in range(3):
             await measure_gossip(nodes)
         for _ in range(3):

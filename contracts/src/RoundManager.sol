@@ -9,7 +9,7 @@ import {ITaskRegistry} from "./interfaces/ITaskRegistry.sol";
 import {Attempt, Phase, Plan, Settlement} from "./interfaces/Types.sol";
 import {Committee} from "./libraries/Committee.sol";
 import {GasTable} from "./libraries/GasTable.sol";
-import {Schedule} from "./libraries/Schedule.sol";
+import {Plans} from "./libraries/Plans.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 import {Statements} from "./libraries/Statements.sol";
 import {RoundSeating} from "./RoundSeating.sol";
@@ -19,7 +19,7 @@ import {TaskPurse} from "./TaskPurse.sol";
 /// @notice Every step is open to anyone: signatures of seats and deadlines decide, never the caller.
 contract RoundManager is RoundSeating {
     using Committee for uint256[2];
-    using Schedule for Plan;
+    using Plans for Plan;
 
     constructor(
         IERC20 token_,
@@ -36,11 +36,11 @@ contract RoundManager is RoundSeating {
     /// @inheritdoc IRoundManager
     function openRound(uint256 task) external {
         Attempt storage a = _attempts[task];
-        if (_plans[task].rounds == 0) _adopt(task, a);
+        if (_plans[task].shape == 0) _adopt(task, a);
         Plan memory p = _plans[task];
         _requirePhase(task, a, Phase.Idle);
-        if (a.round >= p.rounds) revert RoundManagerTaskOver(task);
-        if (!_isFunded(task, p, 1)) revert RoundManagerUnfunded(purseOf(task).rewards, p.rewardPerRound);
+        if (a.round >= p.rounds()) revert RoundManagerTaskOver(task);
+        if (!_isFunded(task, p, 1)) revert RoundManagerUnfunded(purseOf(task).rewards, p.rewardPerRound());
         uint256 eligible = registry.eligibleOrganisations();
         if (eligible < p.seats()) revert RoundManagerTooFewOrganisations(eligible, p.seats());
         _open(task, p, a);
@@ -147,7 +147,8 @@ contract RoundManager is RoundSeating {
             block.timestamp
         );
         _askAhead(args.task, p, a);
-        _creditRefund(args.task, GasTable.PROPOSE + Committee.count(args.seats) * GasTable.PROPOSE_SEAT);
+        uint256 asked = a.nextRequest == 0 ? 0 : GasTable.ASK;
+        _creditRefund(args.task, GasTable.PROPOSE + asked + Committee.count(args.seats) * GasTable.PROPOSE_SEAT);
     }
 
     /// @inheritdoc IRoundManager
@@ -155,7 +156,7 @@ contract RoundManager is RoundSeating {
         Attempt storage a = _attempts[task];
         Plan memory p = _plans[task];
         _requirePhase(task, a, Phase.Proposed);
-        uint256 windowEnd = uint256(a.proposedAt) + p.windows.challenge;
+        uint256 windowEnd = p.windowEnd(a.proposedAt);
         if (block.timestamp < windowEnd) revert RoundManagerTooEarly(windowEnd);
 
         uint256 round = a.round;
@@ -168,8 +169,9 @@ contract RoundManager is RoundSeating {
         a.attempt = 0;
         a.noShows = 0;
         a.spent = false;
-        if (round + 1 < p.rounds && _isFunded(task, p, 1)) _open(task, p, a);
-        _creditRefund(task, GasTable.SETTLE + p.seats() * GasTable.SETTLE_SEAT);
+        if (round + 1 < p.rounds() && _isFunded(task, p, 1)) _open(task, p, a);
+        uint256 seated = a.phase == Phase.Collecting ? p.seats() : 0;
+        _creditRefund(task, GasTable.SETTLE + seated * GasTable.SEAT);
     }
 
     /// @inheritdoc IRoundManager
@@ -196,11 +198,6 @@ contract RoundManager is RoundSeating {
     /// @inheritdoc IRoundManager
     function attemptOf(uint256 task) external view returns (Attempt memory) {
         return _attempts[task];
-    }
-
-    /// @inheritdoc IRoundManager
-    function planOf(uint256 task) external view returns (Plan memory) {
-        return _plans[task];
     }
 
     /// @inheritdoc IRoundManager
@@ -245,24 +242,24 @@ contract RoundManager is RoundSeating {
         view
         returns (uint256 included)
     {
-        if (p.trainers < 256 && args.trainers >> p.trainers != 0) revert RoundManagerRoster(args.trainers);
+        if (p.trainers() < 256 && args.trainers >> p.trainers() != 0) revert RoundManagerRoster(args.trainers);
         included = Committee.count(args.trainers);
-        if (included < p.trainersMin) revert RoundManagerTooFewTrainers(included, p.trainersMin);
+        if (included < p.trainersMin()) revert RoundManagerTooFewTrainers(included, p.trainersMin());
         if (a.spent && args.trainers != a.trainers) revert RoundManagerFrozenSet(args.trainers, a.trainers);
-        bool possible = args.weight >= included && args.weight <= included * p.weightMax;
+        bool possible = args.weight >= included && args.weight <= included * p.weightMax();
         if (!possible) revert RoundManagerWeight(args.weight);
         if (args.inclusionRoot == 0) revert RoundManagerZeroRoot();
     }
 
     function _checkInclusionView(Plan memory p, Attempt storage a, uint256 view_, uint256 included) private view {
         if (view_ >= p.views()) revert RoundManagerUnknownView(view_);
-        (uint256 start, uint256 end) = p.inclusionView(a.drawnAt, view_, included == p.trainers);
+        (uint256 start, uint256 end) = p.inclusionView(a.drawnAt, view_, included == p.trainers());
         _requireNow(start, end);
     }
 
     function _checkInclusionSeats(Plan memory p, Attempt storage a, InclusionArgs calldata args) private view {
         if (args.seats >> p.seats() != 0) revert RoundManagerUnknownSeat(args.seats);
-        if (!Committee.isMajority(args.seats, p.columns, p.seatsPerColumn)) revert RoundManagerNoMajority(args.seats);
+        if (!Committee.isMajority(args.seats, p.columns(), p.seatsPerColumn())) revert RoundManagerNoMajority(args.seats);
         uint256[] memory ids = _committees[args.task][a.draw].select(args.seats);
         if (args.commitments.length != ids.length) revert RoundManagerLength(args.commitments.length, ids.length);
         Signatures.checkLength(args.signatures, ids.length);
@@ -277,7 +274,7 @@ contract RoundManager is RoundSeating {
 
     /// @dev Check quorum and signatures, and keep what proofs will need.
     function _checkProposal(Plan memory p, Attempt storage a, ProposalArgs calldata args) private {
-        if (args.maskRoots.length != p.columns) revert RoundManagerLength(args.maskRoots.length, p.columns);
+        if (args.maskRoots.length != p.columns()) revert RoundManagerLength(args.maskRoots.length, p.columns());
         if (args.modelRoot == 0) revert RoundManagerZeroRoot();
         if (args.seats >> p.seats() != 0) revert RoundManagerUnknownSeat(args.seats);
         uint256[] memory ids = _committees[args.task][a.draw].select(args.seats);

@@ -3,10 +3,10 @@ pragma solidity 0.8.30;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IRandomnessBeacon} from "./interfaces/IRandomnessBeacon.sol";
-import {Attempt, Phase, Plan, TaskSpecification} from "./interfaces/Types.sol";
+import {Attempt, Phase, Plan} from "./interfaces/Types.sol";
 import {Committee} from "./libraries/Committee.sol";
 import {GasTable} from "./libraries/GasTable.sol";
-import {Schedule} from "./libraries/Schedule.sol";
+import {Plans} from "./libraries/Plans.sol";
 import {Statements} from "./libraries/Statements.sol";
 import {TaskPurse} from "./TaskPurse.sol";
 
@@ -14,7 +14,7 @@ import {TaskPurse} from "./TaskPurse.sol";
 /// @dev Weights are frozen from each beacon request to its draw, or until nobody waits for it.
 abstract contract RoundSeating is TaskPurse, EIP712 {
     using Committee for uint256[2];
-    using Schedule for Plan;
+    using Plans for Plan;
 
     IRandomnessBeacon public immutable beacon;
 
@@ -24,22 +24,7 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
 
     /// @dev Copy what rounds need of the task: agreed terms never change.
     function _adopt(uint256 task, Attempt storage a) internal {
-        TaskSpecification memory s = tasks.specificationOf(task);
-        _plans[task] = Plan({
-            windows: s.terms.windows,
-            trainers: s.terms.trainers,
-            trainersMin: s.terms.trainersMin,
-            columns: s.terms.columns,
-            seatsPerColumn: s.terms.seatsPerColumn,
-            epochRounds: s.terms.epochRounds,
-            attemptsMax: s.terms.attemptsMax,
-            rounds: s.terms.rounds,
-            weightMax: s.terms.integers.weightMax,
-            trainerShareBps: s.trainerShareBps,
-            rewardPerRound: s.rewardPerRound,
-            rosterRoot: s.rosterRoot
-        });
-        a.modelRoot = s.modelRoot;
+        (_plans[task], a.modelRoot) = tasks.planOf(task);
     }
 
     /// @dev Open the attempt that `a` counts: drawn within an epoch, else waiting for the beacon, drawing if it can.
@@ -64,7 +49,7 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
     /// Nothing is asked for a round that could not be paid: it would keep everybody's weights frozen.
     function _askAhead(uint256 task, Plan memory p, Attempt storage a) internal {
         uint256 next = uint256(a.round) + 1;
-        if (next >= p.rounds || !_needsDraw(p, next, 0) || !_isFunded(task, p, 2)) return;
+        if (next >= p.rounds() || !_needsDraw(p, next, 0) || !_isFunded(task, p, 2)) return;
         a.nextRequest = _ask(task, p, next, 0);
     }
 
@@ -119,13 +104,13 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
     }
 
     function _isFunded(uint256 task, Plan memory p, uint256 rounds) internal view returns (bool) {
-        return purseOf(task).rewards >= rounds * p.rewardPerRound;
+        return purseOf(task).rewards >= rounds * p.rewardPerRound();
     }
 
     /// @dev At `attemptsMax` attempts the task pauses; aborted and spent attempts count alike.
     function _tryAgain(uint256 task, Plan memory p, Attempt storage a) private {
         uint256 next = uint256(a.attempt) + 1;
-        if (next % p.attemptsMax == 0) {
+        if (next % p.attemptsMax() == 0) {
             a.phase = Phase.Paused;
             emit TaskPaused(task, a.round);
             return;
@@ -178,7 +163,7 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
         );
     }
 
-    /// @dev Choose seats. After an abort within an epoch those who showed up stay, in other columns.
+    /// @dev Choose seats: a plain draw, or what follows an abort.
     function _choose(uint256 task, Plan memory p, Attempt storage a, bytes32 seed)
         private
         view
@@ -186,40 +171,12 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
     {
         uint256 seats = p.seats();
         if (a.attempt == 0 || a.draw == 0) return registry.draw(seed, seats, new uint256[](0));
-        uint256[2] storage before = _committees[task][a.draw];
-        uint256[] memory absent = before.select(a.noShows);
-        if (p.epochRounds == 1) {
-            bool enough = registry.eligibleOrganisationsWithout(absent) >= seats;
-            return registry.draw(seed, seats, enough ? absent : new uint256[](0));
-        }
-        uint256[] memory ids = _fillGaps(before, absent, a.noShows, seats, seed);
-        Committee.shuffle(ids, seed);
-        return ids;
-    }
-
-    /// @dev Return the present, then as many others as there are, then no-shows for what is left.
-    function _fillGaps(
-        uint256[2] storage before,
-        uint256[] memory absent,
-        uint256 noShows,
-        uint256 seats,
-        bytes32 seed
-    ) private view returns (uint256[] memory ids) {
-        uint256[] memory members = before.select(Committee.all(seats));
-        uint256 others = registry.eligibleOrganisationsWithout(members);
-        uint256[] memory fresh =
-            registry.draw(seed, others < absent.length ? others : absent.length, members);
-        ids = new uint256[](seats);
-        uint256 next = 0;
-        for (uint256 i = 0; i < seats; ++i) {
-            if ((noShows >> i) & 1 == 0) ids[next++] = members[i];
-        }
-        for (uint256 i = 0; i < fresh.length; ++i) ids[next++] = fresh[i];
-        for (uint256 i = 0; next < seats; ++i) ids[next++] = absent[i];
+        uint256[] memory members = _committees[task][a.draw].select(Committee.all(seats));
+        return registry.redraw(seed, members, a.noShows, p.epochRounds() != 1);
     }
 
     /// @dev The beacon is needed at an epoch's first round and for every attempt after the first.
     function _needsDraw(Plan memory p, uint256 round, uint256 attempt) private pure returns (bool) {
-        return attempt > 0 || round % p.epochRounds == 0;
+        return attempt > 0 || round % p.epochRounds() == 0;
     }
 }

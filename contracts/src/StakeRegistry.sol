@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {IStakeRegistry} from "./interfaces/IStakeRegistry.sol";
+import {Committee} from "./libraries/Committee.sol";
 import {Seating} from "./libraries/Seating.sol";
 import {SumTree} from "./libraries/SumTree.sol";
 
@@ -177,7 +178,25 @@ contract StakeRegistry is IStakeRegistry {
 
     /// @inheritdoc IStakeRegistry
     function draw(bytes32 seed, uint256 seats, uint256[] calldata excluded) external view returns (uint256[] memory) {
-        return Seating.draw(_tree, _seats, _totals.validators, seed, seats, excluded);
+        return _draw(seed, seats, excluded);
+    }
+
+    /// @inheritdoc IStakeRegistry
+    function redraw(bytes32 seed, uint256[] calldata committee, uint256 noShows, bool stay)
+        external
+        view
+        returns (uint256[] memory)
+    {
+        (uint256[] memory present, uint256[] memory absent) = Committee.split(committee, noShows);
+        if (!stay) {
+            if (eligibleOrganisationsWithout(absent) < committee.length) absent = new uint256[](0);
+            return _draw(seed, committee.length, absent);
+        }
+        uint256 others = eligibleOrganisationsWithout(committee);
+        uint256[] memory fresh = _draw(seed, others < absent.length ? others : absent.length, committee);
+        uint256[] memory ids = Committee.join(present, fresh, absent);
+        Committee.shuffle(ids, seed);
+        return ids;
     }
 
     /// @inheritdoc IStakeRegistry
@@ -192,7 +211,7 @@ contract StakeRegistry is IStakeRegistry {
     }
 
     /// @inheritdoc IStakeRegistry
-    function eligibleOrganisationsWithout(uint256[] calldata excluded) external view returns (uint256 count) {
+    function eligibleOrganisationsWithout(uint256[] memory excluded) public view returns (uint256 count) {
         count = _totals.eligible;
         for (uint256 i = 0; i < excluded.length; ++i) {
             uint32 organisation = _seats[excluded[i]].organisation;
@@ -253,6 +272,10 @@ contract StakeRegistry is IStakeRegistry {
         uint256 plusOne = _validatorBySigner[signer];
         if (plusOne == 0) revert StakeRegistryUnknownSigner(signer);
         return plusOne - 1;
+    }
+
+    function _draw(bytes32 seed, uint256 seats, uint256[] memory excluded) private view returns (uint256[] memory) {
+        return Seating.draw(_tree, _seats, _totals.validators, seed, seats, excluded);
     }
 
     function _setWeight(uint256 validator) private {

@@ -9,12 +9,14 @@ import {ITaskRegistry} from "./interfaces/ITaskRegistry.sol";
 import {Attempt, ContributionClaim, Phase, Plan, Purse, Settlement} from "./interfaces/Types.sol";
 import {Committee} from "./libraries/Committee.sol";
 import {InclusionTree} from "./libraries/InclusionTree.sol";
+import {Plans} from "./libraries/Plans.sol";
 
 /// @title TaskPurse: the money of tasks, and what rounds leave behind for pay
 /// @dev Value is conserved: the tokens held are the unreserved rewards plus the unclaimed pay of settled rounds; the native coin
 /// held is the gas pools plus the credits of relayers.
 abstract contract TaskPurse is IRoundManager {
     using Committee for uint256[2];
+    using Plans for Plan;
     using SafeERC20 for IERC20;
 
     uint256 private constant BPS = 10_000;
@@ -135,7 +137,8 @@ abstract contract TaskPurse is IRoundManager {
     /// @dev Reserve the round's reward, as far as the purse reaches; the remainder of the divisions stays in the purse.
     function _reserveReward(uint256 task, Plan memory p, Settlement memory s) internal {
         uint256 available = _purses[task].rewards;
-        uint256 reward = p.rewardPerRound < available ? p.rewardPerRound : available;
+        uint256 reward = p.rewardPerRound();
+        if (reward > available) reward = available;
         s.reward = uint128(reward);
         (uint256 each, uint256 perBit) = _shares(p, s);
         uint256 bits = Committee.count(s.includeSeats) + Committee.count(s.proposeSeats);
@@ -143,7 +146,7 @@ abstract contract TaskPurse is IRoundManager {
     }
 
     function _shares(Plan memory p, Settlement memory s) private pure returns (uint256 each, uint256 perBit) {
-        uint256 trainers = uint256(s.reward) * p.trainerShareBps / BPS;
+        uint256 trainers = uint256(s.reward) * p.trainerShareBps() / BPS;
         each = trainers / s.included;
         perBit = (s.reward - trainers) / (Committee.count(s.includeSeats) + Committee.count(s.proposeSeats));
     }
@@ -169,7 +172,7 @@ abstract contract TaskPurse is IRoundManager {
     function _takeSeatPay(uint256 task, uint256 validator, uint256 round) private returns (uint256 amount) {
         Settlement memory s = _settled(task, round);
         Plan memory p = _plans[task];
-        uint256 seat = _seatOf(_committees[task][s.draw], uint256(p.columns) * p.seatsPerColumn, round, validator);
+        uint256 seat = _seatOf(_committees[task][s.draw], p.seats(), round, validator);
         uint256 paid = _seatsPaid[task][round];
         if ((paid >> seat) & 1 == 1) revert RoundManagerAlreadyClaimed(task, round);
         _seatsPaid[task][round] = paid | (1 << seat);

@@ -2,8 +2,9 @@
 pragma solidity 0.8.30;
 
 import {ITaskRegistry} from "./interfaces/ITaskRegistry.sol";
-import {IntegerTerms, TaskSpecification, TaskTerms, Windows} from "./interfaces/Types.sol";
+import {IntegerTerms, Plan, TaskSpecification, TaskTerms, Windows} from "./interfaces/Types.sol";
 import {Committee} from "./libraries/Committee.sol";
+import {Plans} from "./libraries/Plans.sol";
 
 /// @title TaskRegistry: what the members of a task agreed on, checked once and then fixed
 contract TaskRegistry is ITaskRegistry {
@@ -34,6 +35,12 @@ contract TaskRegistry is ITaskRegistry {
     function specificationOf(uint256 task) external view returns (TaskSpecification memory) {
         if (_creators[task] == address(0)) revert TaskRegistryUnknownTask(task);
         return _specifications[task];
+    }
+
+    /// @inheritdoc ITaskRegistry
+    function planOf(uint256 task) external view returns (Plan memory plan, bytes32 modelRoot) {
+        if (_creators[task] == address(0)) revert TaskRegistryUnknownTask(task);
+        return (Plans.pack(_specifications[task]), _specifications[task].modelRoot);
     }
 
     /// @inheritdoc ITaskRegistry

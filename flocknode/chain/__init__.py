@@ -1,1 +1,1 @@
-"""web3: bindings, event follower, transaction sender, development chain, key store."""
+"""The EVM chain: bindings, event follower, transaction sender, development chain, key store."""

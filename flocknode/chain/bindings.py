@@ -48,7 +48,8 @@ GAS = {
     "settle": 3_000_000,
     "poke": 3_000_000,
 }
-"""Limits by function: at least twice what 32 seats were seen to cost; what is left is not paid."""
+"""Limits by function; what is left is not paid. Nine seats use 0.62 M for a whole round's include,
+propose and settle together."""
 
 
 class Bindings:

@@ -4,6 +4,7 @@ Transactions of one key are sent without waiting in between, those of different 
 time; a step waits only for what it needs to know. Twelve validators take five blocks.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TypeVar
@@ -14,7 +15,8 @@ from flocknode.chain.abi import load_artifact
 from flocknode.chain.bindings import Bindings
 from flocknode.chain.client import ChainClient
 from flocknode.chain.deployment import CONTRACTS, Deployment, describe
-from flocknode.chain.sender import NOTHING, Pending, Receipt, Request, Sender
+from flocknode.chain.errors import CallReverted
+from flocknode.chain.sender import NOTHING, Receipt, Request, Sender
 from flocknode.chain.transaction import created_address
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest, PeerId, Wei
@@ -60,7 +62,8 @@ class Enrolment:
     organisation: Digest
     peer: PeerId
     stake: Wei
-    onion_tip: Digest
+    onion_tip: Digest | None
+    """None for all but the first validator of an organisation, which has one beacon member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +124,20 @@ async def enrol(
 ) -> list[int]:
     """Admit, register, stake and commit; return the validators' ids in the order given.
 
+    Validators of one organisation share its owner, and so one ``Sender``.
     Owners and signers need native coin, the registrar its role. The stake comes from the
     token's faucet, so this is for networks of play money.
     """
-    await send_all(registrar, [it for one in enrolments for it in _admission(bindings, one)])
+    organisations = {one.organisation: one for one in enrolments}.values()
+    await send_all(registrar, [it for one in organisations for it in _admission(bindings, one)])
+    stakes = Counter[Address]()
+    for one in enrolments:
+        stakes[one.owner.address] += one.stake
     registered = await at_once(
-        enrolments, lambda one: send_all(one.owner, _registration(bindings, one))
+        enrolments,
+        lambda one: send_all(
+            one.owner, _registration(bindings, one, Wei(stakes[one.owner.address]))
+        ),
     )
     ids = [_validator(bindings, receipts[-1]) for receipts in registered]
     pairs = list(zip(ids, enrolments, strict=True))
@@ -136,7 +147,8 @@ async def enrol(
             _setup(bindings, "StakeRegistry", "stake", pair[0], pair[1].stake)
         ),
     )
-    await at_once(pairs, lambda pair: pair[1].signer.transact(_commitment(bindings, bond, *pair)))
+    members = [pair for pair in pairs if pair[1].onion_tip is not None]
+    await at_once(members, lambda pair: pair[1].signer.transact(_commitment(bindings, bond, *pair)))
     return ids
 
 
@@ -148,11 +160,11 @@ def _admission(bindings: Bindings, one: Enrolment) -> list[Request]:
     ]
 
 
-def _registration(bindings: Bindings, one: Enrolment) -> list[Request]:
+def _registration(bindings: Bindings, one: Enrolment, allowance: Wei) -> list[Request]:
     registry = bindings.deployment.addresses["StakeRegistry"]
     keys = (one.organisation, one.signer.address, one.peer)
     return [
-        _setup(bindings, "FlockToken", "approve", registry, one.stake),
+        _setup(bindings, "FlockToken", "approve", registry, allowance),
         _setup(bindings, "StakeRegistry", "register", *keys),
     ]
 
@@ -202,19 +214,27 @@ async def fund(faucet: Sender, accounts: Sequence[Address], amount: Wei) -> None
 
 
 async def send_all(sender: Sender, requests: Sequence[Request]) -> list[Receipt]:
-    """Send in order without waiting in between, then wait for all; raises the first failure."""
-    underway: list[Pending] = [await sender.send(request) for request in requests]
-    return [await sender.confirm(pending) for pending in underway]
+    """Send in order without waiting in between, then wait for all; raises the first revert."""
+    underway = [await sender.send(request) for request in requests]
+    receipts, reverted = [], []
+    for pending in underway:
+        try:
+            receipts.append(await sender.confirm(pending))
+        except CallReverted as error:
+            reverted.append(error)
+    if reverted:
+        raise reverted[0]
+    return receipts
 
 
 async def at_once(items: Sequence[T], act: Callable[[T], Awaitable[R]]) -> list[R]:
-    """Act on all items concurrently and return the results in their order."""
+    """Act on all items concurrently; return the results in order, raise failures as a group."""
     results: dict[int, R] = {}
 
     async def one(index: int, item: T) -> None:
         results[index] = await act(item)
 
-    async with trio.open_nursery(strict_exception_groups=False) as nursery:
+    async with trio.open_nursery() as nursery:
         for index, item in enumerate(items):
             nursery.start_soon(one, index, item)
     return [results[index] for index in range(len(items))]

@@ -13,7 +13,8 @@ from flocknode.crypto.hashing import keccak256
 from flocknode.errors import ConfigurationError
 from flocknode.primitives import Address, Digest
 
-CONTRACTS = ("FlockToken", "StakeRegistry", "CommitRevealBeacon", "TaskRegistry", "RoundManager")
+CONTRACTS = ("FlockToken", "TaskRegistry", "StakeRegistry", "CommitRevealBeacon", "RoundManager")
+"""In the order of their creation (contracts/README.md, "Deployment")."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,10 @@
 """What can go wrong between a node and its chain, and whose fault it is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from eth_abi.exceptions import DecodingError
+
 from flocknode.errors import FlockError, UnavailableError
 
 
@@ -23,6 +28,10 @@ class RpcFailed(FlockError):
         self.code = code
         self.message = message
         self.data = data
+
+
+class MalformedAnswer(FlockError):
+    """The endpoint answered with something other than what was asked for."""
 
 
 class FinalityBroken(UnavailableError):
@@ -63,3 +72,12 @@ class TransactionRefused(FlockError):
 
 class TransactionLost(FlockError):
     """A transaction is in no block: none took it in time, or another one took its nonce."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn whatever an endpoint's malformed answer raises while it is read into MalformedAnswer."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, DecodingError) as error:
+        raise MalformedAnswer(f"{what} is malformed: {error}") from error

@@ -7,11 +7,19 @@ whose bloom filter excludes our contracts are not asked for logs at all (Yellow 
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import inf
 from typing import Self
 
+import trio
+
 from flocknode.chain.client import ChainClient, Json
-from flocknode.chain.errors import FinalityBroken, RpcFailed
-from flocknode.chain.heads import Header, Heads, read_header
+from flocknode.chain.errors import (
+    EndpointUnreachable,
+    FinalityBroken,
+    RpcFailed,
+    reading,
+)
+from flocknode.chain.heads import OUTAGE_SECONDS_MAX, Header, Heads, read_header
 from flocknode.crypto.hashing import keccak256
 from flocknode.primitives import Address
 from flocknode.protocol.ledger import Block, ChainProgress, LedgerEvent
@@ -20,6 +28,7 @@ STEP_BLOCKS_MAX = 64
 """Blocks taken in one step; above that, final blocks are read as a range."""
 RANGE_BLOCKS_MAX = 2000
 KEPT_BLOCKS_MAX = 4096
+RETRY_SECONDS = 0.5
 
 Decode = Callable[[Json], LedgerEvent | None]
 
@@ -47,21 +56,32 @@ class Follower:
         self._start = start
         self._kept: list[Header] = []
         """From the newest block known as final to the tip that was told last."""
+        self._final = 0
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> ChainProgress:
-        """Wait for the next change; raises FinalityBroken if a final block was undone."""
+        """Wait for the next change.
+
+        Raises FinalityBroken if a final block was undone, and what failed if an outage lasts.
+        """
         if not self._kept:
             self._kept.append(await self._anchor())
-        seen = self._kept[-1].digest
+        seen, failing_since = self._kept[-1].digest, inf
         while True:
             newest = await self._heads.beyond(seen)
-            progress = await self._advance(newest, self._heads.final)
+            try:
+                progress = await self._advance(newest, self._heads.final)
+            except (EndpointUnreachable, RpcFailed):
+                failing_since = min(failing_since, trio.current_time())
+                if trio.current_time() - failing_since > OUTAGE_SECONDS_MAX:
+                    raise
+                await trio.sleep(RETRY_SECONDS)
+                continue
             if progress is not None:
                 return progress
-            seen = newest.digest
+            seen, failing_since = newest.digest, inf
 
     async def _anchor(self) -> Header:
         """Return the block before the first; the genesis block has no logs and needs none."""
@@ -86,7 +106,7 @@ class Follower:
             return None
         self._keep(base, headers, final)
         undone_to = None if base is tip else base.number
-        return ChainProgress(undone_to, tuple(blocks), self._kept[0].number)
+        return ChainProgress(undone_to, tuple(blocks), self._final)
 
     async def _fork_point(self) -> Header:
         """Return the newest block told so far that the chain still holds."""
@@ -133,8 +153,9 @@ class Follower:
         first, last = base.number + 1, min(final.number, base.number + RANGE_BLOCKS_MAX)
         logs, last = await self._range_logs(first, last)
         by_number: dict[int, list[Json]] = {}
-        for log in logs:
-            by_number.setdefault(int(log["blockNumber"], 16), []).append(log)
+        with reading("a log"):
+            for log in logs:
+                by_number.setdefault(int(log["blockNumber"], 16), []).append(log)
         numbers = sorted({*by_number, last})
         headers = [header for header in await self._headers(numbers) if header is not None]
         if len(headers) != len(numbers):
@@ -162,17 +183,17 @@ class Follower:
         return any(header.bloom & bloom == bloom for bloom in self._blooms)
 
     def _decode_all(self, logs: Sequence[Json]) -> list[LedgerEvent]:
-        ordered = sorted(logs, key=lambda log: int(log["logIndex"], 16))
-        return [event for log in ordered if (event := self._decode(log)) is not None]
+        with reading("a log"):
+            ordered = sorted(logs, key=lambda log: int(log["logIndex"], 16))
+            return [event for log in ordered if (event := self._decode(log)) is not None]
 
     def _keep(self, base: Header, headers: Sequence[Header], final: Header) -> None:
         kept = [header for header in self._kept if header.number <= base.number] + [*headers]
-        floor = self._kept[0].number
-        if any(header.digest == final.digest for header in kept):
-            floor = final.number
-        elif kept[-1].number <= final.number:
-            floor = kept[-1].number
-        self._kept = [header for header in kept if header.number >= floor][-KEPT_BLOCKS_MAX:]
+        if kept[-1].number <= final.number:
+            self._final = kept[-1].number
+        elif any(header.digest == final.digest for header in kept):
+            self._final = final.number
+        self._kept = [it for it in kept if it.number >= self._final][-KEPT_BLOCKS_MAX:]
 
 
 def _bloom(address: Address) -> int:

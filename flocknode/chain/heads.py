@@ -1,11 +1,13 @@
 """The chain's head, asked for once per poll and shared by whoever waits for blocks."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import trio
 
 from flocknode.chain.client import ChainClient, Json
-from flocknode.chain.errors import EndpointUnreachable
+from flocknode.chain.errors import EndpointUnreachable, MalformedAnswer, RpcFailed, reading
 from flocknode.primitives import Digest, Wei
 
 POLL_SECONDS = 0.1
@@ -45,13 +47,13 @@ class Heads:
         return self._final
 
     async def run(self) -> None:
-        """Poll for ever; raises EndpointUnreachable after ``OUTAGE_SECONDS_MAX`` of silence."""
+        """Poll for ever; raises what failed once nothing has worked for ``OUTAGE_SECONDS_MAX``."""
         answered = trio.current_time()
         while True:
             await trio.sleep(self._poll_seconds)
             try:
                 await self.poll()
-            except EndpointUnreachable:
+            except (EndpointUnreachable, RpcFailed, MalformedAnswer):
                 if trio.current_time() - answered > OUTAGE_SECONDS_MAX:
                     raise
             else:
@@ -71,20 +73,35 @@ class Heads:
                 ("eth_getBlockByNumber", ("finalized", False)),
             ]
         )
-        if self._newest is not None and newest["hash"] == "0x" + self._newest.digest.hex():
-            return
+        seen = self._newest
         self._newest, self._final = read_header(newest), read_header(final)
+        if seen is not None and seen.digest == self._newest.digest:
+            return
         self._changed.set()
         self._changed = trio.Event()
 
 
 def read_header(block: Json) -> Header:
     """Read what ``eth_getBlockByNumber`` answers."""
-    return Header(
-        number=int(block["number"], 16),
-        digest=Digest(bytes.fromhex(block["hash"][2:])),
-        parent=Digest(bytes.fromhex(block["parentHash"][2:])),
-        timestamp=int(block["timestamp"], 16),
-        base_fee=Wei(int(block.get("baseFeePerGas", "0x0"), 16)),
-        bloom=int(block["logsBloom"], 16),
-    )
+    with reading("a block header"):
+        return Header(
+            number=int(block["number"], 16),
+            digest=Digest(bytes.fromhex(block["hash"][2:])),
+            parent=Digest(bytes.fromhex(block["parentHash"][2:])),
+            timestamp=int(block["timestamp"], 16),
+            base_fee=Wei(int(block["baseFeePerGas"], 16)),
+            bloom=int(block["logsBloom"], 16),
+        )
+
+
+@asynccontextmanager
+async def connected(
+    url: str, poll_seconds: float = POLL_SECONDS
+) -> AsyncIterator[tuple[ChainClient, Heads]]:
+    """Connect and follow the head until the block ends; the nodes of one process may share it."""
+    async with ChainClient(url) as client, trio.open_nursery() as nursery:
+        heads = Heads(client, poll_seconds)
+        await heads.poll()
+        nursery.start_soon(heads.run)
+        yield client, heads
+        nursery.cancel_scope.cancel()

@@ -49,9 +49,8 @@ def create_key(path: Path) -> SigningKey:
 def load_key(path: Path) -> SigningKey:
     try:
         return SigningKey(bytes.fromhex(read_secret(path).decode("ascii").strip()))
-    except (ValueError, KeyMaterialError) as error:
-        # The cause is not chained: its text could quote the file.
-        del error
+    except (ValueError, KeyMaterialError):
+        # Not chained: the cause's text could quote the file.
         raise ConfigurationError(
             f"{path} holds no signing key", "restore it from a backup"
         ) from None

@@ -9,7 +9,7 @@ from flocknode.chain.bindings import Bindings
 from flocknode.chain.client import ChainClient
 from flocknode.chain.deployment import Deployment, verify
 from flocknode.chain.follower import Follower
-from flocknode.chain.heads import POLL_SECONDS, Heads
+from flocknode.chain.heads import POLL_SECONDS, Heads, connected
 from flocknode.chain.onion import Onion
 from flocknode.chain.reader import Reader
 from flocknode.chain.sender import Receipt, Sender
@@ -84,10 +84,6 @@ async def open_ledger(
     poll_seconds: float = POLL_SECONDS,
 ) -> AsyncIterator[ChainLedger]:
     """Connect, check the contracts and follow the head until the block ends."""
-    async with ChainClient(url) as client, trio.open_nursery() as nursery:
+    async with connected(url, poll_seconds) as (client, heads):
         await verify(client, deployment)
-        heads = Heads(client, poll_seconds)
-        await heads.poll()
-        nursery.start_soon(heads.run)
         yield ChainLedger(client, heads, deployment, key, onion)
-        nursery.cancel_scope.cancel()

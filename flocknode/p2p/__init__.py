@@ -1,5 +1,13 @@
 """One node's place in the network. libp2p lives here and nowhere else."""
 
+# ruff: noqa: E402
+import warnings
+
+with warnings.catch_warnings():
+    # libp2p imports a transport that is never used here, from a deprecated module.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import libp2p  # noqa: F401
+
 from flocknode.p2p.blobs import BlobSource
 from flocknode.p2p.counters import Counters
 from flocknode.p2p.faults import (

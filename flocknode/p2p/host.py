@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import trio
 from libp2p import create_yamux_muxer_option, new_host
-from libp2p.abc import IHost, INetStream
+from libp2p.abc import IHost, INetConn, INetStream
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key
 from libp2p.custom_types import TProtocol
 from libp2p.network.config import ConnectionConfig, RetryConfig
@@ -21,6 +21,7 @@ from multiaddr.exceptions import Error as MultiaddrFault
 from flocknode.errors import ConfigurationError, UnavailableError
 from flocknode.p2p.faults import PeerUnreachableError
 from flocknode.p2p.identity import key_pair_of, parse_address, peer_text
+from flocknode.p2p.pulse import watch_pulses
 from flocknode.p2p.streams import LIBRARY_FAULTS, Stream
 from flocknode.p2p.tuning import tune
 from flocknode.primitives import PeerId
@@ -41,17 +42,12 @@ log = logging.getLogger(__name__)
 
 
 def _connection_config() -> ConnectionConfig:
-    """Notice half-open peers within half a minute, and dial nobody on the library's own account."""
+    """Dial nobody on the library's own account; ``pulse`` does its health checks, for less."""
     return ConnectionConfig(
         max_connections=CONNECTIONS_MAX,
         high_watermark=CONNECTIONS_MAX,
         min_connections=0,
         low_watermark=0,
-        enable_health_monitoring=False,
-        health_initial_delay=10,
-        health_check_interval=15,
-        ping_timeout=5,
-        abort_connection_on_ping_failure=True,
     )
 
 
@@ -121,8 +117,14 @@ class Host:
                     f"cannot listen on {self._listen}",
                     "stop the program that uses the port, or choose another listen address",
                 )
+            # The library signs its addresses into every message and works them out each time.
+            addresses = self.raw.get_addrs()
+            self.raw.get_addrs = lambda: addresses
             try:
-                yield
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(watch_pulses, self._swarm)
+                    yield
+                    nursery.cancel_scope.cancel()
             finally:
                 with trio.move_on_after(CLOSE_SECONDS) as scope:
                     scope.shield = True
@@ -202,8 +204,10 @@ def _identify_nobody(*_: object, **__: object) -> None:
     return
 
 
-async def _close_connection(connection: object) -> None:
+async def _close_connection(connection: INetConn) -> None:
     try:
-        await connection.close()  # type: ignore[attr-defined]
+        await connection.close()
+        # A close that the peer's own interrupted returns at once and may leave the socket open.
+        await connection.muxed_conn.secured_conn.close()
     except LIBRARY_FAULTS as fault:
         log.debug("connection closed badly cause=%r", fault)

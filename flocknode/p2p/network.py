@@ -90,6 +90,11 @@ class Network:
         """Exchange gossip with ``peers`` and with whoever chose us."""
         self._gossip.choose(self._others(peers))
 
+    def know(self, peers: Mapping[PeerId, str]) -> None:
+        """Remember where ``peers`` listen, to pull blobs from them."""
+        for peer, address in self._others(peers).items():
+            self._host.know(peer, address)
+
     def linked(self) -> frozenset[PeerId]:
         """Return the peers that a frame can be sent to now."""
         return self._links.linked()

@@ -15,7 +15,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 
 from flocknode.p2p.identity import peer_text
-from flocknode.p2p.streams import LIBRARY_FAULTS
+from flocknode.p2p.streams import LIBRARY_FAULTS, READ_BYTES_MAX
 from flocknode.primitives import PeerId
 
 RPC_BYTES_MAX = 128 * 1024
@@ -99,6 +99,26 @@ class Router(GossipSub):  # type: ignore[misc]  # libp2p is untyped
         return True
 
 
+class _Buffered:
+    """The part of a stream that Pubsub reads, which asks for every length byte by byte."""
+
+    def __init__(self, raw: INetStream) -> None:
+        self._raw = raw
+        self._ahead = bytearray()
+        self.muxed_conn = raw.muxed_conn
+        self.metric_send_channel = raw.metric_send_channel
+
+    async def read(self, n: int) -> bytes:
+        if not self._ahead:
+            self._ahead += await self._raw.read(READ_BYTES_MAX)
+        piece = bytes(self._ahead[:n])
+        del self._ahead[:n]
+        return piece
+
+    async def reset(self) -> None:
+        await self._raw.reset()
+
+
 class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
     """Pubsub between admitted peers only, in sessions that both ends lose together.
 
@@ -148,13 +168,13 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
         if not self._admits(peer_id):
             await stream.reset()
             return
-        if peer_id in self._guests:
-            # The peer began anew, perhaps after a crash that its old connection has not noticed.
-            self._handle_dead_peer(peer_id)
+        older = self._guests.get(peer_id)
         self._guests[peer_id] = stream
+        if older is not None:
+            await self._begin_anew(peer_id, older, stream)
         self.manager.run_task(self._handle_new_peer_with_retry, peer_id)
         try:
-            await self.continuously_read_stream(stream)
+            await self.continuously_read_stream(_Buffered(stream))
         except Exception as fault:  # a library task's root: it kills the host
             log.info("pubsub stream failed peer=%s cause=%r", _name(peer_id), fault)
         if self._guests.get(peer_id) is stream:
@@ -179,6 +199,15 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
             self._on_sent(sum(len(message.data) for message in rpc_msg.publish))
         return written
 
+    async def _begin_anew(self, peer_id: ID, older: INetStream, newer: INetStream) -> None:
+        """Let go of a session that the peer has lost, perhaps in a crash that was not noticed."""
+        self._handle_dead_peer(peer_id)
+        self._guests[peer_id] = newer
+        if older.muxed_conn is not newer.muxed_conn:
+            # Our half must not be opened on the connection of the peer's former life.
+            with contextlib.suppress(*LIBRARY_FAULTS):
+                await older.swarm_conn.close()
+
     def _admits(self, peer_id: ID) -> bool:
         if peer_id in self.chosen or peer_id in self._guests:
             return True
@@ -200,11 +229,9 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
 
     def _handle_dead_peer(self, peer_id: ID) -> None:
         """Drop both halves: the library keeps one, and forgets the subscriptions it brought."""
-        halves = [self._guests.pop(peer_id, None), self.peers.get(peer_id)]
+        halves = (self._guests.pop(peer_id, None), self.peers.get(peer_id))
         super()._handle_dead_peer(peer_id)
-        for stream in halves:
-            if stream is None:
-                continue
+        for stream in filter(None, halves):
             self._write_locks.pop(stream, None)
             if self.manager.is_running:
                 self.manager.run_task(_reset, stream)

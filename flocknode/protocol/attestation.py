@@ -71,6 +71,9 @@ class Attester:
             and contribution.header.root in self._vectors
         )
 
+    def count(self) -> int:
+        return len({c.header.index for c in self._contributions.values()})
+
     def lacking(self, headers: Iterable[Digest]) -> tuple[Digest, ...]:
         return tuple(header for header in headers if not self.holds(header))
 

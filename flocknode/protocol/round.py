@@ -81,6 +81,12 @@ class RoundMachine:
     def attempt(self) -> Attempt | None:
         return self._attempt
 
+    @property
+    def contributions(self) -> int:
+        """Number of trainers whose contribution this node's seat holds; 0 without a seat."""
+        seat = self._attempt.seat if self._attempt else None
+        return seat.attester.count() if seat else 0
+
     def handle(self, event: Event, now: Seconds) -> list[Effect]:
         """Apply ``event`` at time ``now`` (Unix seconds) and return what must be done."""
         attempt = self._attempt

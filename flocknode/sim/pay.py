@@ -42,7 +42,7 @@ class ContributionClaim:
 def fund(tx: Transaction, task: int, rewards: int, gas: int) -> None:
     """Add tokens and native coin to a task's pool; anyone may."""
     require(task in tx.state.tasks, "TaskRegistryUnknownTask")
-    require(0 < rewards + gas and max(rewards, gas) <= AMOUNT_MAX, "RoundManagerAmount")
+    require(rewards + gas > 0 and max(rewards, gas) <= AMOUNT_MAX, "RoundManagerAmount")
     pool = tx.state.pools[task]
     tx.state.pools[task] = Pool(pool.rewards + rewards, pool.gas + gas)
     stakes.take_tokens(tx, tx.sender, rewards)

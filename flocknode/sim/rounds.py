@@ -122,8 +122,8 @@ def propose(tx: Transaction, call: ProposeModel) -> None:
 
 def settle(tx: Transaction, task: int) -> None:
     """Adopt the proposal's model once its window has closed, and open the next round."""
-    terms = _terms(tx, task)
     attempt = _in_phase(tx, task, Phase.PROPOSED)
+    terms = _terms(tx, task)
     assert attempt.proposal is not None
     end = schedule.window_end(terms, attempt.proposal.accepted_at)
     require(tx.now >= end, "RoundManagerTooEarly")

@@ -27,22 +27,18 @@ def roll_call(terms: TaskTerms, drawn_at: int) -> tuple[int, int]:
 
 
 def demand_end(terms: TaskTerms, set_accepted_at: int) -> int:
+    """Return the first time of proposals; seats sign them once this end is final."""
     return set_accepted_at + terms.windows.demand
 
 
-def proposal_start(terms: TaskTerms, set_accepted_at: int) -> int:
-    """Return the first time of proposal view 0: the demand window's end is final."""
-    return demand_end(terms, set_accepted_at) + terms.windows.finality
-
-
 def root_deadline(terms: TaskTerms, set_accepted_at: int) -> int:
-    return proposal_start(terms, set_accepted_at) + terms.windows.roots
+    return demand_end(terms, set_accepted_at) + terms.windows.finality + terms.windows.roots
 
 
 def proposal_view(terms: TaskTerms, set_accepted_at: int, view: int) -> tuple[int, int]:
     """Return when a view begins and ends; view 0 includes the wait for roots."""
     begin = root_deadline(terms, set_accepted_at) + view * terms.windows.view
-    start = proposal_start(terms, set_accepted_at) if view == 0 else begin
+    start = demand_end(terms, set_accepted_at) if view == 0 else begin
     return start, begin + terms.windows.view
 
 

@@ -10,7 +10,7 @@ import trio
 
 from flocknode.chain.client import ChainClient
 from flocknode.chain.devchain import DevChain, development_chain
-from flocknode.chain.heads import Heads
+from flocknode.chain.heads import Heads, connected
 from flocknode.chain.sender import Sender
 from flocknode.crypto.signing import SigningKey, new_signing_key
 
@@ -67,9 +67,6 @@ def chain(tmp_path_factory) -> Iterator[DevChain]:
 
 
 @pytest.fixture
-async def bench(chain, nursery) -> AsyncIterator[Workbench]:
-    async with ChainClient(chain.url) as client:
-        heads = Heads(client, POLL_SECONDS)
-        await heads.poll()
-        nursery.start_soon(heads.run)
+async def bench(chain) -> AsyncIterator[Workbench]:
+    async with connected(chain.url, POLL_SECONDS) as (client, heads):
         yield Workbench(client, heads, chain)

@@ -8,11 +8,14 @@ import sys
 import time
 
 import pytest
+import trio
 
 from flocknode.chain import devchain
+from flocknode.chain import heads as heads_module
 from flocknode.chain.client import ChainClient
 from flocknode.chain.devchain import development_chain
 from flocknode.chain.errors import EndpointUnreachable
+from flocknode.chain.heads import Heads
 from flocknode.errors import UnavailableError
 
 OWNER = """
@@ -138,6 +141,26 @@ async def test_a_connection_closed_between_calls_is_replaced(tmp_path):
     async with development_chain(tmp_path, port=port_of(chain.url)):
         await client.call("eth_chainId")
     client.close()
+
+
+async def test_an_endpoint_that_stays_silent_ends_the_watch(tmp_path, monkeypatch):
+    monkeypatch.setattr(heads_module, "OUTAGE_SECONDS_MAX", 0.5)
+    async with development_chain(tmp_path) as chain:
+        client = ChainClient(chain.url)
+        heads = Heads(client)
+        await heads.poll()
+    with trio.fail_after(10), pytest.raises(EndpointUnreachable):
+        await heads.run()
+    client.close()
+
+
+def test_npm_of_the_python_package_runs_where_there_is_no_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = devchain._npm_command()
+    assert command[0] == sys.executable
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.strip()[0].isdigit()
 
 
 def test_credentials_in_an_url_do_not_reach_messages():

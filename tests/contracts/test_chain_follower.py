@@ -1,5 +1,6 @@
 """The follower against a real chain that reorganises."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from flocknode.chain.client import ChainClient
 from flocknode.chain.devchain import development_chain
 from flocknode.chain.errors import FinalityBroken
 from flocknode.chain.follower import STEP_BLOCKS_MAX, Follower
-from flocknode.chain.heads import Heads
+from flocknode.chain.heads import Heads, connected
 from flocknode.chain.sender import Request, Sender
 from flocknode.chain.transaction import created_address
 from flocknode.protocol.ledger import RollCalled
@@ -111,6 +112,41 @@ async def test_a_reorganisation_takes_back_what_it_undid(bench, depth):
     await follow(follower, mirror, lambda m: m.numbers == [1, 3])
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_what_is_held_is_what_the_chain_says_after_many_reorganisations(bench, seed):
+    """Reorganisations hit between any two questions of the follower."""
+    dice = random.Random(seed)
+    sender = await bench.sender()
+    address, block = await logger(sender)
+    account = "0x" + sender.address.hex()
+    await bench.client.call("anvil_impersonateAccount", account)
+    follower, mirror = Follower(bench.client, bench.heads, [address], decode, block), Mirror()
+    await follow(follower, mirror, lambda m: m.final > block)
+
+    async def disturb() -> None:
+        for number in range(25):
+            await bench.client.call("anvil_setBalance", account, hex(10**21))
+            data = "0x" + number.to_bytes(32, "big").hex()
+            call = {"from": account, "to": "0x" + address.hex(), "data": data, "gas": hex(50_000)}
+            await bench.client.call("eth_sendTransaction", call)
+            await trio.sleep(dice.uniform(0, 0.1))
+            if dice.random() < 0.5:
+                await bench.client.call("anvil_reorg", dice.randint(1, 4), [])
+        stop.set()
+
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(disturb)
+        await follow(follower, mirror, lambda _: stop.is_set())
+    settled = mirror.blocks[-1].number + 2
+    await follow(follower, mirror, lambda m: m.final > settled)
+    last = mirror.blocks[-1].number
+    bounds = {"fromBlock": hex(block), "toBlock": hex(last), "address": "0x" + address.hex()}
+    logs = await bench.client.call("eth_getLogs", bounds)
+    assert mirror.undone
+    assert mirror.numbers == [int(log["topics"][0], 16) for log in logs]
+
+
 async def test_a_chain_that_comes_back_shorter_is_followed(bench):
     sender = await bench.sender()
     address, block = await logger(sender)
@@ -126,31 +162,22 @@ async def test_a_chain_that_comes_back_shorter_is_followed(bench):
 async def test_an_undone_final_block_is_an_error(tmp_path):
     async with (
         development_chain(tmp_path, 0.1) as chain,
-        ChainClient(chain.url) as client,
-        trio.open_nursery() as nursery,
+        connected(chain.url, 0.02) as (client, heads),
     ):
-        heads = Heads(client, 0.02)
-        await heads.poll()
-        nursery.start_soon(heads.run)
         mirror = Mirror()
         follower = Follower(client, heads, [chain.faucet.address], decode, 0)
         await follow(follower, mirror, lambda m: m.final >= 8)
         await client.call("anvil_reorg", 6, [])
         with pytest.raises(FinalityBroken):
             await follow(follower, mirror, lambda _: False)
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_late_starter_reads_ranges_and_misses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(follower_module, "RANGE_BLOCKS_MAX", STEP_BLOCKS_MAX + 20)
     async with (
         development_chain(tmp_path, 0.2) as chain,
-        ChainClient(chain.url) as client,
-        trio.open_nursery() as nursery,
+        connected(chain.url, 0.02) as (client, heads),
     ):
-        heads = Heads(client, 0.02)
-        await heads.poll()
-        nursery.start_soon(heads.run)
         sender = Sender(client, heads, chain.faucet, chain.chain_id)
         address, block = await logger(sender)
         for number in (1, 2):
@@ -162,7 +189,6 @@ async def test_a_late_starter_reads_ranges_and_misses_nothing(tmp_path, monkeypa
         await follow(follower, mirror, lambda m: len(m.numbers) == 3)
         assert mirror.numbers == [1, 2, 3]
         assert len(mirror.blocks) < STEP_BLOCKS_MAX * 2
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_stopped_chain_that_restarts_elsewhere_is_noticed(tmp_path: Path):

@@ -7,7 +7,7 @@ from flocknode.chain.abi import read_artifact
 from flocknode.chain.client import ChainClient
 from flocknode.chain.devchain import development_chain
 from flocknode.chain.errors import CallReverted, RpcFailed, TransactionRefused
-from flocknode.chain.heads import Heads
+from flocknode.chain.heads import connected
 from flocknode.chain.sender import Request, Sender
 from flocknode.chain.transaction import created_address, encode_rlp
 from flocknode.crypto.hashing import keccak256
@@ -82,12 +82,9 @@ async def mine(client: ChainClient) -> None:
 async def test_a_transaction_that_became_too_cheap_is_offered_for_more(tmp_path):
     async with (
         development_chain(tmp_path, block_seconds=1000) as chain,
-        ChainClient(chain.url) as client,
+        connected(chain.url, 0.01) as (client, heads),
         trio.open_nursery() as nursery,
     ):
-        heads = Heads(client, 0.01)
-        await heads.poll()
-        nursery.start_soon(heads.run)
         sender = Sender(client, heads, chain.faucet, chain.chain_id)
         pending = await sender.send(transfer(1))
         offered = pending.transaction

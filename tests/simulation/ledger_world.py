@@ -1,11 +1,12 @@
 """A consortium on a simulated ledger: keys, onions and the calls of a whole round."""
 
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 from flocknode.crypto.hashing import keccak256, mask_commitment, mask_roots_hash, sha256
 from flocknode.crypto.merkle import TreeKind, tree_path, tree_root
 from flocknode.crypto.signing import SigningKey
-from flocknode.messages.statements import Header, Include, Propose, statement_digest
+from flocknode.messages.statements import RECORD_BYTES, Header, Include, Propose, statement_digest
 from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
 from flocknode.primitives import Address, Digest, PeerId
 from flocknode.protocol.ledger import (
@@ -20,8 +21,8 @@ from flocknode.protocol.ledger import (
 from flocknode.sim import schedule
 from flocknode.sim.abi import bits
 from flocknode.sim.ledger import SimulatedLedger
-from flocknode.sim.pay import RECORD_BYTES, ContributionClaim
-from flocknode.sim.state import Deployment, Phase, TaskSpecification
+from flocknode.sim.pay import ContributionClaim
+from flocknode.sim.state import Deployment, LedgerState, Phase, TaskSpecification
 
 TASK = 1
 GENESIS = 1_000
@@ -60,6 +61,7 @@ def digest(label: str) -> Digest:
     return sha256(label.encode())
 
 
+@cache
 def key(label: str) -> SigningKey:
     return SigningKey(digest(label))
 
@@ -68,12 +70,12 @@ def owner(validator: int) -> Address:
     return key(f"owner {validator}").address
 
 
+@cache
 def onion(validator: int, depth: int) -> Digest:
     """Return a layer of a member's onion; the tip is at depth 0."""
-    layer = digest(f"onion {validator}")
-    for _ in range(ONION_LAYERS - depth):
-        layer = keccak256(layer)
-    return layer
+    if depth == ONION_LAYERS:
+        return digest(f"onion {validator}")
+    return keccak256(onion(validator, depth + 1))
 
 
 def specification(terms: TaskTerms = TERMS, **changes) -> TaskSpecification:
@@ -102,6 +104,7 @@ class World:
         default_factory=lambda: SimulatedLedger(Deployment(), genesis=GENESIS, finality_depth=4)
     )
     peeled: dict[int, int] = field(default_factory=dict)
+    after: dict[int, LedgerState] = field(default_factory=dict)
 
     def __post_init__(self):
         for validator in range(self.validators):
@@ -133,7 +136,9 @@ class World:
         return self.ledger.state.requests[self.attempt.request]
 
     def at(self, time: int) -> None:
-        self.ledger.mine(time)
+        """Seal the pending block, remember the state after it, and go on at ``time``."""
+        number = self.ledger.mine(time).number
+        self.after[number] = self.ledger.state
 
     def apply(self, call, sender: Address = RELAYER):
         return self.ledger.apply(call, sender)
@@ -176,12 +181,8 @@ class World:
             seeds_hash=digest("seeds"),
             capsules_hash=digest("capsules"),
         )
-        words = [
-            v.to_bytes(32, "big") if isinstance(v, int) else v.rjust(32, b"\0")
-            for v in astuple(header)
-        ]
-        signature = trainer.sign_digest(statement_digest(self.ledger.rules.domain, header))
-        return b"".join(words) + signature
+        digest_ = statement_digest(self.ledger.rules.domain, header)
+        return header.record(trainer.sign_digest(digest_))
 
     def inclusion(self, trainers: int = WHOLE, seats: int = 0b111111, view: int = 0) -> IncludeSet:
         """Make a set with the signatures of ``seats``: by default two of every column."""
@@ -283,11 +284,11 @@ class World:
             self.redrawn()
         return self
 
-    def claim(self, record_world_round: int, records: bytes, position: int) -> ContributionClaim:
+    def claim(self, round_: int, records: bytes, position: int) -> ContributionClaim:
         start = position * RECORD_BYTES
         return ContributionClaim(
-            record_world_round,
-            position,
-            records[start : start + RECORD_BYTES],
-            tree_path(records, position, RECORD_BYTES),
+            round=round_,
+            position=position,
+            record=records[start : start + RECORD_BYTES],
+            path=tree_path(records, position, RECORD_BYTES),
         )

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from ledger_world import CREATOR, RELAYER, TASK, TERMS, WHOLE, World, digest, key, onion, owner
 
+from flocknode.primitives import ZERO_DIGEST
 from flocknode.protocol.ledger import (
     AttemptAborted,
     BeaconRequested,
@@ -20,7 +21,7 @@ from flocknode.protocol.ledger import (
     TaskResumed,
 )
 from flocknode.sim import schedule
-from flocknode.sim.abi import CallReverted, bits, keccak_words
+from flocknode.sim.abi import CallReverted, keccak_words
 from flocknode.sim.state import Phase
 
 EPOCH = replace(TERMS, epoch_rounds=3)
@@ -47,7 +48,7 @@ def test_open_round_freezes_weights_and_asks_the_beacon():
     before = world.ledger.validator(0).weight
     world.ledger.request_unstake(0, 50 * 10**18, sender=owner(0))
     assert world.ledger.validator(0).weight == before
-    with refused("StakeRegistryWeightsFrozen"):
+    with refused("StakeRegistryFrozen"):
         world.ledger.refresh_weight(0, sender=RELAYER)
     world.redrawn()
     world.ledger.refresh_weight(0, sender=RELAYER)
@@ -63,14 +64,37 @@ def test_open_round_is_refused_twice():
 
 def test_open_round_of_an_unfunded_task_is_refused():
     world = World(rewards=999)
-    with refused("RoundManagerPoolTooSmall"):
+    with refused("RoundManagerUnfunded"):
         world.apply(OpenRound(TASK))
 
 
-def test_unknown_task_is_refused():
-    for call in (OpenRound(9), Draw(9), Settle(9), Poke(9)):
-        with refused("RoundManagerUnknownTask"):
-            World().apply(call)
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (OpenRound(9), "TaskRegistryUnknownTask"),
+        (Draw(9), "RoundManagerWrongPhase"),
+        (Settle(9), "RoundManagerWrongPhase"),
+        (Poke(9), "RoundManagerNothingDue"),
+    ],
+)
+def test_unknown_task_is_refused(call, reason):
+    with refused(reason):
+        World().apply(call)
+
+
+def test_open_round_needs_as_many_organisations_as_seats():
+    world = World(validators=8)
+    with refused("RoundManagerTooFewOrganisations"):
+        world.apply(OpenRound(TASK))
+
+
+def test_open_round_needs_a_beacon_with_members():
+    world = World()
+    for validator in range(10):
+        world.ledger.leave(validator, sender=owner(validator))
+    with refused("RoundManagerBeaconRefused"):
+        world.apply(OpenRound(TASK))
+    assert world.ledger.state.freezes == 0
 
 
 def test_draw_waits_for_the_beacon():
@@ -97,7 +121,7 @@ def test_a_beacon_below_quorum_is_asked_again_without_the_silent():
     events = world.apply(Poke(TASK))
     assert kinds(events) == [BeaconRequested, RoundOpened]
     assert not set(world.pending.members) & set(silent)
-    assert world.ledger.state.forfeited == 5 * world.ledger.rules.bond
+    assert not set(world.ledger.state.members) & set(silent)
     assert world.redrawn().attempt.phase is Phase.COLLECTING
     assert world.ledger.state.freezes == 0
 
@@ -110,7 +134,6 @@ def test_two_thirds_of_the_reveals_suffice_at_the_deadline():
         world.apply(Draw(TASK))
     world.at(world.pending.deadline)
     world.apply(Draw(TASK))
-    assert world.ledger.state.forfeited == 4 * world.ledger.rules.bond
 
 
 # Inclusion.
@@ -126,7 +149,7 @@ def test_a_part_of_the_roster_waits_for_view_zero():
     world = World().drawn()
     start = schedule.inclusion_start(TERMS, world.attempt.drawn_at)
     world.at(start - 1)
-    with refused("RoundManagerViewClosed"):
+    with refused("RoundManagerTooEarly"):
         world.included(trainers=0b111)
     world.at(start)
     assert world.included(trainers=0b111).attempt.phase is Phase.INCLUDED
@@ -137,21 +160,22 @@ def test_a_set_counts_only_during_its_view(view):
     world = World().drawn()
     start = schedule.inclusion_start(TERMS, world.attempt.drawn_at) + 10 * view
     world.at(start - 1)
-    with refused("RoundManagerViewClosed"):
+    with refused("RoundManagerTooEarly"):
         world.included(trainers=0b111, view=view)
-    snapshot = world.ledger
     world.at(start + 10)
-    with refused("RoundManagerViewClosed"):
+    with refused("RoundManagerTooLate"):
         world.included(trainers=0b111, view=view)
-    snapshot.undo(1, start + 9)
+    world.ledger.undo(1, start + 9)
     world.included(trainers=0b111, view=view)
 
 
 def test_there_is_no_view_after_the_last():
     world = World().drawn()
-    world.at(schedule.inclusion_end(TERMS, world.attempt.drawn_at))
-    with refused("RoundManagerViewClosed"):
+    world.at(schedule.roll_call(TERMS, world.attempt.drawn_at)[0])
+    with refused("RoundManagerUnknownView"):
         world.included(view=TERMS.views)
+    with refused("RoundManagerTooLate"):
+        world.included(view=TERMS.views - 1)
 
 
 def test_one_set_per_attempt():
@@ -167,16 +191,20 @@ def test_one_set_per_attempt():
     [
         ({"attempt": 1}, "RoundManagerWrongAttempt"),
         ({"round": 1}, "RoundManagerWrongAttempt"),
-        ({"trainers": WHOLE + 1}, "RoundManagerViewClosed"),
-        ({"seats": 0b011}, "RoundManagerNoQuorum"),
+        ({"trainers": WHOLE + 1 << 1}, "RoundManagerRoster"),
+        ({"seats": 0b011}, "RoundManagerNoMajority"),
+        ({"inclusion_root": ZERO_DIGEST}, "RoundManagerZeroRoot"),
+        ({"weight": 5}, "RoundManagerWeight"),
+        ({"weight": 97}, "RoundManagerWeight"),
+        ({"view": 4}, "RoundManagerUnknownView"),
         ({"seats": 0b111111 | 1 << 9}, "RoundManagerUnknownSeat"),
-        ({"commitments": ()}, "RoundManagerWrongLength"),
-        ({"signatures": ()}, "RoundManagerWrongLength"),
-        ({"weight": 7}, "RoundManagerBadSignature"),
-        ({"inclusion_root": digest("other")}, "RoundManagerBadSignature"),
-        ({"signatures": (bytes(65),) * 6}, "RoundManagerBadSignature"),
-        ({"signatures": (b"",) * 6}, "RoundManagerBadSignature"),
-        ({"seats": 0b111111000}, "RoundManagerBadSignature"),
+        ({"commitments": ()}, "RoundManagerLength"),
+        ({"signatures": ()}, "SignaturesLength"),
+        ({"weight": 7}, "SignaturesWrongSigner"),
+        ({"inclusion_root": digest("other")}, "SignaturesWrongSigner"),
+        ({"signatures": (bytes(65),) * 6}, "SignaturesWrongSigner"),
+        ({"signatures": (b"",) * 6}, "SignaturesLength"),
+        ({"seats": 0b111111000}, "SignaturesWrongSigner"),
     ],
 )
 def test_a_set_that_is_not_as_signed_is_refused(change, reason):
@@ -191,7 +219,7 @@ def test_a_set_that_is_not_as_signed_is_refused(change, reason):
     ("trainers", "reason"),
     [
         (0b11, "RoundManagerTooFewTrainers"),
-        (WHOLE + 1, "RoundManagerUnknownTrainer"),
+        (WHOLE + 1, "RoundManagerRoster"),
     ],
 )
 def test_a_set_outside_the_roster_or_too_small_is_refused(trainers, reason):
@@ -203,17 +231,15 @@ def test_a_set_outside_the_roster_or_too_small_is_refused(trainers, reason):
 
 def test_a_column_without_a_majority_is_refused():
     world = World().drawn()
-    seats = 0b110111111 & ~0b001  # Seats 0 and 6 of column 0 are 0: only seat 3 signs there.
-    assert [s for s in bits(seats & ~(1 << 6)) if s % 3 == 0] == [3]
-    with refused("RoundManagerNoQuorum"):
-        world.included(seats=seats & ~(1 << 6))
+    with refused("RoundManagerNoMajority"):
+        world.included(seats=0b110111110)  # Of column 0, seats 0, 3 and 6, only seat 3 signs.
 
 
 # Roll call and abort.
 
 
 def after_the_views(world: World) -> World:
-    world.at(schedule.inclusion_end(world.terms, world.attempt.drawn_at))
+    world.at(schedule.roll_call(world.terms, world.attempt.drawn_at)[0])
     return world
 
 
@@ -222,29 +248,29 @@ def aborted(world: World, absent=()) -> tuple:
     after_the_views(world)
     for seat in set(range(9)) - set(absent):
         world.apply(world.answer(seat))
-    world.at(schedule.abort_deadline(world.terms, world.attempt.drawn_at))
+    world.at(schedule.roll_call(world.terms, world.attempt.drawn_at)[1])
     return world.apply(Poke(TASK))
 
 
 def test_roll_call_has_a_beginning_and_an_end():
     world = World().drawn()
-    begin = schedule.inclusion_end(TERMS, world.attempt.drawn_at)
+    begin = schedule.roll_call(TERMS, world.attempt.drawn_at)[0]
     world.at(begin - 1)
-    with refused("RoundManagerNoRollCall"):
+    with refused("RoundManagerTooEarly"):
         world.apply(world.answer(0))
     world.at(begin)
     assert kinds(world.apply(world.answer(0))) == [RollCalled]
     world.at(begin + 14)
     assert kinds(world.apply(world.answer(1, view=3))) == [RollCalled]
     world.at(begin + 15)
-    with refused("RoundManagerNoRollCall"):
+    with refused("RoundManagerTooLate"):
         world.apply(world.answer(2))
 
 
 def test_a_seat_answers_the_roll_call_once():
     world = after_the_views(World().drawn())
     world.apply(world.answer(0))
-    with refused("RoundManagerAlreadyAnswered"):
+    with refused("RoundManagerAlreadyRecorded"):
         world.apply(world.answer(0, view=2))
 
 
@@ -252,9 +278,9 @@ def test_a_roll_call_answer_must_be_the_seats_own():
     world = after_the_views(World().drawn())
     answer = world.answer(0)
     for change, reason in (
-        ({"seat": 1}, "RoundManagerBadSignature"),
+        ({"seat": 1}, "SignaturesWrongSigner"),
         ({"seat": 9}, "RoundManagerUnknownSeat"),
-        ({"view": 2}, "RoundManagerBadSignature"),
+        ({"view": 2}, "SignaturesWrongSigner"),
         ({"attempt": 1}, "RoundManagerWrongAttempt"),
     ):
         with refused(reason):
@@ -273,8 +299,8 @@ def test_abort_redraws_without_the_no_shows():
 
 def test_abort_is_not_due_before_the_roll_call_ends():
     world = World().drawn()
-    world.at(schedule.abort_deadline(TERMS, world.attempt.drawn_at) - 1)
-    with refused("RoundManagerNothingDue"):
+    world.at(schedule.roll_call(TERMS, world.attempt.drawn_at)[1] - 1)
+    with refused("RoundManagerTooEarly"):
         world.apply(Poke(TASK))
 
 
@@ -326,11 +352,11 @@ def test_attempts_max_pauses_and_only_the_creator_resumes():
 # Proposal.
 
 
-def test_proposals_wait_for_the_demand_windows_end_and_finality():
+def test_proposals_wait_for_the_end_of_the_demand_window():
     world = World().drawn().included()
     start = schedule.demand_end(TERMS, world.now)
     world.at(start - 1)
-    with refused("RoundManagerViewClosed"):
+    with refused("RoundManagerTooEarly"):
         world.apply(world.proposal())
     world.at(start)
     world.apply(world.proposal())
@@ -341,9 +367,9 @@ def test_proposals_wait_for_the_demand_windows_end_and_finality():
 def test_a_proposal_counts_only_during_its_view(view):
     world = World().drawn().included()
     start = schedule.root_deadline(TERMS, world.now) + 10 * view
-    for time in (start - 1, start + 10):
+    for time, reason in ((start - 1, "TooEarly"), (start + 10, "TooLate")):
         world.at(time)
-        with refused("RoundManagerViewClosed"):
+        with refused(f"RoundManager{reason}"):
             world.apply(world.proposal(view=view))
     world.ledger.undo(1, start)
     world.apply(world.proposal(view=view))
@@ -355,11 +381,11 @@ def test_a_proposal_counts_only_during_its_view(view):
         ({"attempt": 1}, "RoundManagerWrongAttempt"),
         ({"seats": 0b11111}, "RoundManagerNoQuorum"),
         ({"seats": 0b111111 | 1 << 9}, "RoundManagerUnknownSeat"),
-        ({"mask_roots": ()}, "RoundManagerWrongLength"),
-        ({"signatures": ()}, "RoundManagerWrongLength"),
-        ({"model_root": digest("other")}, "RoundManagerBadSignature"),
-        ({"aggregate_root": digest("other")}, "RoundManagerBadSignature"),
-        ({"mask_roots": (digest("other"),) * 3}, "RoundManagerBadSignature"),
+        ({"mask_roots": ()}, "RoundManagerLength"),
+        ({"signatures": ()}, "SignaturesLength"),
+        ({"model_root": digest("other")}, "SignaturesWrongSigner"),
+        ({"aggregate_root": digest("other")}, "SignaturesWrongSigner"),
+        ({"mask_roots": (digest("other"),) * 3}, "SignaturesWrongSigner"),
     ],
 )
 def test_a_proposal_that_is_not_as_signed_is_refused(change, reason):
@@ -395,7 +421,7 @@ def test_settle_adopts_the_model_and_opens_the_next_round():
     world = World().drawn().included().proposed()
     end = schedule.window_end(TERMS, world.now)
     world.at(end - 1)
-    with refused("RoundManagerWindowOpen"):
+    with refused("RoundManagerTooEarly"):
         world.apply(Settle(TASK))
     with refused("RoundManagerNothingDue"):
         world.apply(Poke(TASK))
@@ -470,7 +496,7 @@ def spent(world: World) -> tuple:
 def test_a_frozen_set_that_does_not_settle_is_spent():
     world = World().drawn().included()
     world.at(schedule.void_deadline(TERMS, world.attempt.accepted.accepted_at) - 1)
-    with refused("RoundManagerNothingDue"):
+    with refused("RoundManagerTooEarly"):
         world.apply(Poke(TASK))
     events = spent(world)
     assert events[0] == AttemptAborted(TASK, 0, 0, spent=True, no_shows=0)
@@ -482,11 +508,11 @@ def test_after_a_spent_attempt_only_its_trainers_are_accepted():
     world.at(schedule.inclusion_start(TERMS, world.attempt.drawn_at))
     spent(world.included(trainers=0b10111))
     world.redrawn()
-    with refused("RoundManagerTrainersFrozen"):
+    with refused("RoundManagerFrozenSet"):
         world.included(trainers=WHOLE)
     world.at(schedule.inclusion_start(TERMS, world.attempt.drawn_at))
     for trainers in (0b111, 0b11110, 0b111111):
-        with refused("RoundManagerTrainersFrozen"):
+        with refused("RoundManagerFrozenSet"):
             world.included(trainers=trainers)
     world.included(trainers=0b10111).proposed()
     world.reveal()
@@ -502,19 +528,34 @@ def test_the_frozen_set_outlives_an_abort_and_a_pause():
     assert world.redrawn().attempt.frozen_trainers == WHOLE
 
 
-def test_every_state_has_a_permissionless_exit():
-    """Whoever only waits and pokes reaches a pause, from any state that nobody serves."""
+def test_waiting_and_poking_always_ends():
+    """Seats that do nothing but answer the beacon: every attempt is left, and the task pauses."""
     world = World().drawn().included()
-    for _ in range(50):
-        if world.attempt.phase is Phase.PAUSED:
-            break
+    phases = []
+    while world.attempt.phase is not Phase.PAUSED:
+        assert len(phases) < 10
+        phases.append(world.attempt.phase)
         world.at(world.now + 200)
+        world.apply(Poke(TASK))
         if world.attempt.phase is Phase.DRAWING:
-            world.apply(Poke(TASK))
             world.redrawn()
-        else:
-            world.apply(Poke(TASK))
-    assert world.attempt.phase is Phase.PAUSED
+    assert phases == [Phase.INCLUDED, Phase.COLLECTING, Phase.COLLECTING]
+
+
+def test_a_beacon_that_cannot_be_asked_leaves_the_round_to_open_later():
+    world = World()
+    world.apply(OpenRound(TASK))
+    for _ in range(3):  # Each failed request costs five members, and 12 - 5 - 5 are below three.
+        silent = world.pending.members[:5]
+        world.reveal(*silent)
+        world.at(world.pending.deadline)
+        world.apply(Poke(TASK))
+        if world.attempt.phase is Phase.IDLE:
+            break
+    assert world.attempt.phase is Phase.IDLE
+    assert world.ledger.state.freezes == 0
+    with refused("RoundManagerBeaconRefused"):
+        world.apply(OpenRound(TASK))
 
 
 def test_onion_layers_hash_to_the_layer_above():

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {Attempt, ContributionClaim, Plan, Purse, Settlement} from "./Types.sol";
+import {Attempt, ContributionClaim, Purse, Settlement} from "./Types.sol";
 
 interface IRoundManager {
     event TaskFunded(uint256 indexed task, address indexed funder, uint256 rewards, uint256 gasPool);
@@ -166,8 +166,6 @@ interface IRoundManager {
 
     /// @notice The state of a task: its phase and the attempt in progress.
     function attemptOf(uint256 task) external view returns (Attempt memory);
-    /// @notice What the rounds of an opened task go by.
-    function planOf(uint256 task) external view returns (Plan memory);
     /// @notice Validator ids by seat of the committee drawn last.
     function committeeOf(uint256 task) external view returns (uint256[] memory);
     function settlementOf(uint256 task, uint256 round) external view returns (Settlement memory);

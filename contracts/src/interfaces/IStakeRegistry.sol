@@ -65,6 +65,16 @@ interface IStakeRegistry {
         view
         returns (uint256[] memory ids);
 
+    /// @notice Choose the seats of the attempt after an aborted one of `committee`, whose absent seats are the bits of `noShows`.
+    /// @dev Without `stay`: a draw that leaves out the absent if enough organisations are left, else nobody. With `stay`: the
+    /// present in seat order, then a draw that excludes the committee, as far as others are left, then the first of the absent
+    /// in seat order; all of them permuted (Fisher-Yates: for i from seats - 1 down to 1, swap i with
+    /// uint256(keccak256(abi.encode(seed, i))) % (i + 1)).
+    function redraw(bytes32 seed, uint256[] calldata committee, uint256 noShows, bool stay)
+        external
+        view
+        returns (uint256[] memory ids);
+
     /// @notice Who may freeze weights.
     function roundManager() external view returns (address);
     /// @notice Number of organisations with a validator of positive weight.

@@ -58,19 +58,10 @@ struct ContributionClaim {
     bytes32[] path; // siblings, bottom up; an odd node is promoted and has none on that level
 }
 
-/// @notice What a round needs of its task, copied when the task opens: three words.
+/// @notice What a round needs of its task, packed; the library Plans says where each field is.
 struct Plan {
-    Windows windows;
-    uint16 trainers;
-    uint16 trainersMin;
-    uint8 columns;
-    uint8 seatsPerColumn;
-    uint8 epochRounds;
-    uint8 attemptsMax;
-    uint32 rounds;
-    uint8 weightMax;
-    uint16 trainerShareBps;
-    uint128 rewardPerRound;
+    uint256 windows;
+    uint256 shape;
     bytes32 rosterRoot;
 }
 
@@ -88,7 +79,7 @@ enum Phase {
 struct Attempt {
     Phase phase;
     uint16 attempt; // from 0; counts on after a pause
-    uint32 round; // from 0; equals plan.rounds after the last
+    uint32 round; // from 0; the number of rounds after the last
     uint40 drawnAt;
     uint40 acceptedAt; // of the set
     uint40 proposedAt;

@@ -44,6 +44,34 @@ library Committee {
         return true;
     }
 
+    /// @dev Part `ids` by the bits of `chosen`, keeping their order.
+    function split(uint256[] memory ids, uint256 chosen)
+        internal
+        pure
+        returns (uint256[] memory rest, uint256[] memory taken)
+    {
+        taken = new uint256[](count(chosen));
+        rest = new uint256[](ids.length - taken.length);
+        uint256 inTaken = 0;
+        for (uint256 seat = 0; seat < ids.length; ++seat) {
+            if ((chosen >> seat) & 1 == 1) taken[inTaken++] = ids[seat];
+            else rest[seat - inTaken] = ids[seat];
+        }
+    }
+
+    /// @dev Return `first`, `second` and of `last` as many as make up for those that are missing in `second`.
+    function join(uint256[] memory first, uint256[] memory second, uint256[] memory last)
+        internal
+        pure
+        returns (uint256[] memory ids)
+    {
+        ids = new uint256[](first.length + last.length);
+        uint256 next = 0;
+        for (uint256 i = 0; i < first.length; ++i) ids[next++] = first[i];
+        for (uint256 i = 0; i < second.length; ++i) ids[next++] = second[i];
+        for (uint256 i = 0; next < ids.length; ++i) ids[next++] = last[i];
+    }
+
     /// @dev Permute in place (Fisher-Yates) with the words keccak256(abi.encode(seed, i)).
     function shuffle(uint256[] memory ids, bytes32 seed) internal pure {
         for (uint256 i = ids.length - 1; i > 0; --i) {
@@ -62,8 +90,15 @@ library Committee {
         return keccak256(abi.encodePacked(words));
     }
 
-    /// @dev Count the set bits.
-    function count(uint256 bitmap) internal pure returns (uint256 bits) {
-        for (; bitmap != 0; bitmap &= bitmap - 1) ++bits;
+    /// @dev Count the set bits, in lanes of 2, 4, 8 and 16 bits; the product adds the lanes of 16 bits in the highest.
+    function count(uint256 bitmap) internal pure returns (uint256) {
+        unchecked {
+            // No lane overflows: a lane of w bits holds at most w.
+            bitmap -= (bitmap >> 1) & (type(uint256).max / 3);
+            bitmap = (bitmap & (type(uint256).max / 5)) + ((bitmap >> 2) & (type(uint256).max / 5));
+            bitmap = (bitmap + (bitmap >> 4)) & (type(uint256).max / 17);
+            bitmap = (bitmap + (bitmap >> 8)) & (type(uint256).max / 257);
+            return (bitmap * (type(uint256).max / 65_535)) >> 240;
+        }
     }
 }

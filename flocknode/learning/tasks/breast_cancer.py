@@ -18,7 +18,7 @@ from flocknode.learning.task import Task
 HELD_OUT_SHARE: Final = 0.2
 ROWS_MIN: Final = 8
 """Of the smallest hospital."""
-HIDDEN: Final = 32
+HIDDEN: Final = 16
 
 # Each feature's lowest and highest value, as the data set's public description prints them: ten
 # measurements (radius, texture, perimeter, area, smoothness, compactness, concavity, concave
@@ -39,11 +39,13 @@ _HALF_RANGE: Final = 2.5
 
 
 class BreastCancer(Task):
-    """A perceptron of one hidden layer, 1,058 words; hospitals of unequal size and case mix."""
+    """A perceptron of one hidden layer, 530 words; hospitals of unequal size and case mix."""
 
     name = "breast-cancer"
     input_shape = (30,)
     classes = 2
+    # Pooled training from there on fits its own rows, and its accuracy strays with the split.
+    weight_decay = 2e-3
 
     def model(self) -> nn.Module:
         return nn.Sequential(nn.Linear(30, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, self.classes))

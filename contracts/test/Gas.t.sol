@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
+import {Attempt, Phase} from "../src/interfaces/Types.sol";
+import {Fixture} from "./Fixture.sol";
+
+/// @notice What a round costs its relayers: whole transactions, with intrinsic gas and cold storage.
+/// forge-config: default.isolate = true
+contract GasTest is Fixture {
+    uint256 private constant ROUND_LIMIT = 1_400_000;
+
+    uint256 private _total;
+    uint256 private _refunded;
+
+    function test_a_round_that_starts_an_epoch_stays_below_the_limit_with_3_trainers() public {
+        assertTrue(_measure(3, 1) <= ROUND_LIMIT, "a round of 3 trainers is too dear");
+    }
+
+    function test_a_round_that_starts_an_epoch_stays_below_the_limit_with_12_trainers() public {
+        assertTrue(_measure(12, 1) <= ROUND_LIMIT, "a round of 12 trainers is too dear");
+    }
+
+    function test_a_round_within_an_epoch_costs_less_than_half_of_the_limit() public {
+        assertTrue(_measure(12, 8) <= ROUND_LIMIT / 2, "a round within an epoch is too dear");
+    }
+
+    function test_gas_of_a_round_does_not_depend_on_the_number_of_trainers() public {
+        uint256 few = _measure(3, 1);
+        uint256 many = _measure(250, 1);
+        // A wider bitmap has more bytes that are not zero: at most 32 of them, twice.
+        assertTrue(many < few + 10_000, "gas grows with the trainers");
+    }
+
+    /// @dev Settle two rounds, then measure every transaction of the third.
+    function _measure(uint256 trainers, uint256 epochRounds) private returns (uint256) {
+        delete _total;
+        if (address(manager) == address(0)) {
+            deploy();
+            addValidators(12);
+            joinBeacon(12);
+        }
+        uint256 set = (1 << trainers) - 1;
+        task = createTask(specification(trainers, 3, epochRounds));
+        openAndDraw();
+        finishRound(set);
+        finishRound(set);
+        _refunded = manager.refundOf(RELAYER);
+        log("trainers", trainers);
+        _include(set);
+        skip(35);
+        _propose();
+        uint256 request = manager.attemptOf(task).nextRequest;
+        if (request != 0) _reveals(request);
+        skip(200);
+        _call("settle and draw", address(manager), abi.encodeCall(manager.settle, (task)));
+        assertEq(uint256(phase()), uint256(Phase.Collecting));
+        log("  round", _total);
+        return _total;
+    }
+
+    function _include(uint256 set) private {
+        IRoundManager.InclusionArgs memory args = includeArgs(set, allSeats(), 0);
+        _call("include, 9 seats", address(manager), abi.encodeCall(manager.include, (args)));
+    }
+
+    function _propose() private {
+        IRoundManager.ProposalArgs memory args = proposeArgs(allSeats(), 0);
+        _call("propose, 9 seats", address(manager), abi.encodeCall(manager.propose, (args)));
+    }
+
+    function _reveals(uint256 request) private {
+        (uint256[] memory ids,,,) = beacon.requestOf(request);
+        uint256 before = _total;
+        for (uint256 i = 0; i < ids.length; ++i) {
+            bytes32 preimage = bytes32(onions[ids[i]][ONION - 1 - layers[ids[i]]++]);
+            _call("", address(beacon), abi.encodeCall(beacon.reveal, (request, ids[i], preimage)));
+        }
+        log("  reveals, 12", _total - before);
+    }
+
+    /// @dev Make the call; in isolation it is a transaction of its own.
+    function _call(string memory name, address target, bytes memory data) private {
+        vm.prank(RELAYER);
+        (bool done,) = target.call(data);
+        uint256 gas = vm.lastCallGas().gasTotalUsed;
+        assertTrue(done, name);
+        // No call pays for itself.
+        uint256 refund = manager.refundOf(RELAYER);
+        assertTrue(refund - _refunded <= gas * 1 gwei, name);
+        _refunded = refund;
+        _total += gas;
+        if (bytes(name).length != 0) log(string.concat("  ", name), gas);
+    }
+}

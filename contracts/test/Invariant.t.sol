@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
+import {Attempt, Phase, Purse, Settlement, TaskSpecification} from "../src/interfaces/Types.sol";
+import {Fixture} from "./Fixture.sol";
+import {Test} from "./Vm.sol";
+
+/// @notice Everything that can happen to one task of 3 x 3 seats: honest steps, silence, time, stake and claims.
+contract Handler is Fixture {
+    uint256 public constant VALIDATORS = 11;
+
+    uint256 public settled;
+    uint256 public paid;
+    uint256 public spentSets;
+    mapping(bytes32 attempt => bool) private _hasSet;
+
+    constructor(uint256 epochRounds) {
+        deploy();
+        addValidators(VALIDATORS);
+        joinBeacon(VALIDATORS);
+        TaskSpecification memory s = specification(12, 3, epochRounds);
+        s.terms.rounds = 6;
+        task = createTask(s);
+        vm.deal(RELAYER, 0);
+    }
+
+    /// @dev Refuse a change of phase that no rule knows.
+    modifier alongAnEdge() {
+        Phase before = phase();
+        _;
+        Phase afterwards = phase();
+        if (before == afterwards) return;
+        bool known = (before == Phase.Idle && (afterwards == Phase.Drawing || afterwards == Phase.Collecting))
+            || (before == Phase.Drawing && (afterwards == Phase.Collecting || afterwards == Phase.Idle))
+            || (
+                before == Phase.Collecting
+                    && (
+                        afterwards == Phase.Included || afterwards == Phase.Drawing || afterwards == Phase.Paused
+                            || afterwards == Phase.Idle
+                    )
+            )
+            || (
+                before == Phase.Included
+                    && (
+                        afterwards == Phase.Proposed || afterwards == Phase.Drawing || afterwards == Phase.Paused
+                            || afterwards == Phase.Idle
+                    )
+            )
+            || (
+                before == Phase.Proposed
+                    && (afterwards == Phase.Drawing || afterwards == Phase.Collecting || afterwards == Phase.Idle)
+            ) || (before == Phase.Paused && (afterwards == Phase.Drawing || afterwards == Phase.Idle));
+        assertTrue(known, "no rule leads there");
+    }
+
+    function wait(uint8 elapsed) external {
+        skip(elapsed);
+    }
+
+    function open() external alongAnEdge {
+        if (phase() != Phase.Idle) return;
+        vm.prank(RELAYER);
+        try manager.openRound(task) {} catch {}
+    }
+
+    /// @dev Some members answer whatever is open; those who keep silent lose their bonds.
+    function answer(uint16 who) external {
+        Attempt memory a = manager.attemptOf(task);
+        uint256 request = a.nextRequest == 0 ? a.request : a.nextRequest;
+        if (request == 0) return;
+        (uint256[] memory ids, uint256 revealed, uint256 deadline,) = beacon.requestOf(request);
+        if (block.timestamp >= deadline) return;
+        for (uint256 i = 0; i < ids.length; ++i) {
+            if (((revealed | who) >> i) & 1 == 0 && layers[ids[i]] < ONION) revealAs(request, ids[i]);
+        }
+    }
+
+    function rejoin(uint8 validator) external {
+        validator %= uint8(VALIDATORS);
+        if (!beacon.isMember(validator) && registry.weightOf(validator) != 0) joinBeaconAs(validator);
+    }
+
+    function draw() external alongAnEdge {
+        vm.prank(RELAYER);
+        try manager.draw(task) {} catch {}
+    }
+
+    function includeSet(uint16 trainers, uint16 seatBits) external alongAnEdge {
+        if (phase() != Phase.Collecting) return;
+        IRoundManager.InclusionArgs memory args =
+            includeArgs(trainers % 3 == 0 ? 0xFFF : trainers & 0xFFF, allSeats() & (seatBits | 63), _inclusionView());
+        Attempt memory a = manager.attemptOf(task);
+        vm.prank(RELAYER);
+        try manager.include(args) {
+            bytes32 key = keccak256(abi.encode(a.round, a.attempt));
+            assertTrue(!_hasSet[key], "a second set in one attempt");
+            assertTrue(!a.spent || a.trainers == args.trainers, "another set after a spent attempt");
+            _hasSet[key] = true;
+        } catch {}
+    }
+
+    function answerRollCall(uint8 seat) external alongAnEdge {
+        if (phase() != Phase.Collecting) return;
+        seat %= uint8(seats());
+        IRoundManager.InclusionArgs memory args = includeArgs(0xFFF, 1 << seat, 0);
+        IRoundManager.RollCallArgs memory roll;
+        (roll.task, roll.round, roll.attempt, roll.seat) = (task, args.round, args.attempt, seat);
+        (roll.inclusionRoot, roll.trainers, roll.weight) = (args.inclusionRoot, args.trainers, args.weight);
+        (roll.commitment, roll.signature) = (args.commitments[0], args.signatures);
+        vm.prank(RELAYER);
+        try manager.answerRollCall(roll) {} catch {}
+    }
+
+    function propose(uint8 view_) external alongAnEdge {
+        if (phase() != Phase.Included) return;
+        IRoundManager.ProposalArgs memory args = proposeArgs(allSeats(), view_ % 5);
+        vm.prank(RELAYER);
+        try manager.propose(args) {} catch {}
+    }
+
+    function settle() external alongAnEdge {
+        vm.prank(RELAYER);
+        try manager.settle(task) {
+            ++settled;
+        } catch {}
+    }
+
+    function poke() external alongAnEdge {
+        bool spends = phase() == Phase.Included;
+        vm.prank(RELAYER);
+        try manager.poke(task) {
+            if (spends) ++spentSets;
+        } catch {}
+    }
+
+    function resume() external alongAnEdge {
+        vm.prank(CREATOR);
+        try manager.resume(task) {} catch {}
+    }
+
+    function claimSeats(uint8 validator, uint8 round) external {
+        uint256[] memory rounds = new uint256[](1);
+        rounds[0] = round % 6;
+        address owner = ownerAt(validator % VALIDATORS);
+        uint256 before = token.balanceOf(owner);
+        try manager.claimSeats(task, validator % VALIDATORS, rounds) {
+            paid += token.balanceOf(owner) - before;
+        } catch {}
+    }
+
+    function moveStake(uint8 validator, uint8 amount, bool unstake) external {
+        validator %= uint8(VALIDATORS);
+        vm.startPrank(ownerAt(validator));
+        if (unstake) {
+            try registry.requestUnstake(validator, uint256(amount) * 1 ether) {} catch {}
+            try registry.withdraw(validator) {} catch {}
+        } else if (amount != 0) {
+            registry.stake(validator, uint256(amount) * 1 ether);
+        }
+        vm.stopPrank();
+    }
+
+    function refresh(uint8 validator) external {
+        try registry.refreshWeight(validator % VALIDATORS) {} catch {}
+    }
+
+    function withdrawRefund() external {
+        vm.prank(RELAYER);
+        try manager.withdrawRefund() {} catch {}
+    }
+
+    // Invariants.
+
+    function checkValue() external view {
+        Purse memory purse = manager.purseOf(task);
+        assertEq(address(manager).balance, purse.gasPool + manager.refundOf(RELAYER));
+        uint256 reserved = 0;
+        for (uint256 round = 0; round < 6; ++round) reserved += _reserved(manager.settlementOf(task, round));
+        assertEq(token.balanceOf(address(manager)), purse.rewards + reserved - paid);
+        assertTrue(address(beacon).balance >= beacon.memberCount() * BOND, "bonds are not covered");
+    }
+
+    function checkStake() external view {
+        uint256 held = 0;
+        uint256 weight = 0;
+        for (uint256 i = 0; i < VALIDATORS; ++i) {
+            (uint256 unbonding,) = registry.unbondingOf(i);
+            held += registry.stakeOf(i) + unbonding;
+            weight += registry.weightOf(i);
+        }
+        assertEq(token.balanceOf(address(registry)), held);
+        assertEq(registry.totalWeight(), weight);
+    }
+
+    function checkFreezes() external view {
+        Attempt memory a = manager.attemptOf(task);
+        assertEq(registry.freezes(), a.phase == Phase.Drawing || a.nextRequest != 0 ? 1 : 0);
+    }
+
+    function checkRounds() external view {
+        assertEq(manager.attemptOf(task).round, settled);
+    }
+
+    /// @dev Time and pokes alone lead to a phase in which somebody must decide: Idle or Paused.
+    function checkExit() external {
+        for (uint256 i = 0; i < 16 && phase() != Phase.Idle && phase() != Phase.Paused; ++i) {
+            skip(1 days);
+            if (phase() == Phase.Proposed) manager.settle(task);
+            else if (phase() == Phase.Drawing) _drawOrPoke();
+            else manager.poke(task);
+        }
+        assertTrue(phase() == Phase.Idle || phase() == Phase.Paused, "no exit");
+    }
+
+    function _drawOrPoke() private {
+        (bool ready,,) = beacon.seed(manager.attemptOf(task).request);
+        if (ready) manager.draw(task);
+        else manager.poke(task);
+    }
+
+    function _inclusionView() private view returns (uint256) {
+        uint256 first = uint256(manager.attemptOf(task).drawnAt) + 120;
+        return block.timestamp < first ? 0 : (block.timestamp - first) / 10;
+    }
+
+    function _reserved(Settlement memory s) private pure returns (uint256) {
+        if (s.draw == 0) return 0;
+        uint256 trainers = s.reward * 7000 / 10_000;
+        uint256 bits = countBits(s.includeSeats) + countBits(s.proposeSeats);
+        return trainers / s.included * s.included + (s.reward - trainers) / bits * bits;
+    }
+}
+
+abstract contract InvariantBase is Test {
+    Handler internal handler;
+
+    function targetContracts() public view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(handler);
+    }
+
+    function invariant_value_is_conserved() public view {
+        handler.checkValue();
+    }
+
+    function invariant_stake_and_weights_add_up() public view {
+        handler.checkStake();
+    }
+
+    function invariant_weights_are_frozen_exactly_while_a_draw_is_due() public view {
+        handler.checkFreezes();
+    }
+
+    function invariant_each_settlement_is_one_round() public view {
+        handler.checkRounds();
+    }
+
+    function afterInvariant() public {
+        handler.checkExit();
+    }
+}
+
+contract InvariantOfRoundsTest is InvariantBase {
+    function setUp() public {
+        handler = new Handler(1);
+    }
+}
+
+contract InvariantOfEpochsTest is InvariantBase {
+    function setUp() public {
+        handler = new Handler(3);
+    }
+}

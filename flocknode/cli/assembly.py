@@ -1,0 +1,172 @@
+"""One node, put together from its data directory and nothing else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import trio
+
+from flocknode.chain.deployment import Deployment, load_deployment
+from flocknode.chain.keystore import load_key, read_secret
+from flocknode.chain.ledger import ChainLedger, open_ledger
+from flocknode.chain.onion import load_onion
+from flocknode.cli.node_config import NodeConfig, load_node_config
+from flocknode.cli.task_file import TaskFile, load_task_file
+from flocknode.crypto.hashing import sha256
+from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.signing import SigningKey
+from flocknode.errors import ConfigurationError
+from flocknode.learning.pool import TrainerPool
+from flocknode.learning.trainer import LocalTrainer
+from flocknode.messages.verdict import Verdict
+from flocknode.node.blobs import MemoryBlobs
+from flocknode.node.service import TOPIC, NodeService
+from flocknode.node.signer import SlotSigner
+from flocknode.node.vault import Vault
+from flocknode.p2p.identity import parse_address, peer_of
+from flocknode.p2p.network import Network
+from flocknode.primitives import PeerId
+from flocknode.protocol.round import RoundMachine
+
+NETWORK_KEY = "network.key"
+SIGNING_KEY = "signing.key"
+OWNER_KEY = "owner.key"
+ONION = "onion.json"
+DEPLOYMENT = "deployment.json"
+TASK = "task.json"
+INITIAL_MODEL = "initial.model"
+SHARD = "shard.npz"
+
+
+@dataclass(slots=True)
+class Node:
+    """A running node's parts, for whoever started it to look at."""
+
+    directory: Path
+    config: NodeConfig
+    task: TaskFile
+    deployment: Deployment
+    key: SigningKey
+    network: Network
+    blobs: MemoryBlobs
+    machine: RoundMachine
+    vault: Vault
+    judge: "Judge"
+    pool: TrainerPool | None
+
+    @classmethod
+    def open(cls, directory: Path, pool: TrainerPool | None = None) -> Self:
+        """Read the directory; raise ``ConfigurationError`` if something in it is amiss."""
+        config = load_node_config(directory)
+        task = load_task_file(directory / TASK)
+        deployment = load_deployment(directory / DEPLOYMENT)
+        key = load_key(directory / SIGNING_KEY)
+        blobs = MemoryBlobs()
+        blobs.put(task.initial_model, _initial_model(directory, task))
+        judge = Judge()
+        members = {entry.peer for entry in task.roster.entries}
+        members.update(peer for peer, _ in map(parse_address, config.links))
+        network = Network(
+            load_network_seed(directory),
+            config.listen,
+            validate=judge,
+            may_link=members.__contains__,
+            blobs=blobs,
+            topics=(TOPIC,),
+        )
+        machine = RoundMachine(
+            key.address, deployment.domain, config.task, task.roster, task.initial_model
+        )
+        vault = Vault(blobs, rounding=_rounding(config, task, key))
+        return cls(
+            directory, config, task, deployment, key, network, blobs, machine, vault, judge, pool
+        )
+
+    async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:  # type: ignore[name-defined]
+        """Listen, follow the chain and do this node's duties until cancelled."""
+        onion_path = self.directory / ONION
+        onion = load_onion(onion_path) if onion_path.exists() else None
+        ledger = open_ledger(self.config.rpc, self.deployment, self.key, onion)
+        async with ledger as chain, trio.open_nursery() as nursery:
+            service = self._service(chain)
+            self.judge.service = service
+            await nursery.start(self.network.run)
+            self.network.keep(dict(map(parse_address, self.config.links)))
+            self.network.neighbours(dict(map(parse_address, self.config.neighbours)))
+            nursery.start_soon(service.run)
+            task_status.started()
+
+    def _service(self, ledger: ChainLedger) -> NodeService:
+        return NodeService(
+            self.machine,
+            task=self.config.task,
+            domain=self.deployment.domain,
+            network=self.network,
+            ledger=ledger,
+            signer=SlotSigner(self.key, self.deployment.domain),
+            vault=self.vault,
+            blobs=self.blobs,
+            trainer=self._trainer(),
+        )
+
+    def _trainer(self) -> LocalTrainer | None:
+        entry = self.task.roster.entry_of(self.key.address)
+        if entry is None:
+            return None
+        if self.pool is None:
+            raise ConfigurationError("a trainer has no training process", "start it with one")
+        seed = self.config.seed if self.config.seed is not None else 0
+        shard = str(self.directory / SHARD)
+        return LocalTrainer(self.pool, self.task.recipe, shard, seed, entry.index)
+
+
+class Judge:
+    """Judges gossip once the service runs; until then nothing is forwarded."""
+
+    def __init__(self) -> None:
+        self.service: NodeService | None = None
+
+    def __call__(self, author: PeerId, topic: str, payload: bytes) -> Verdict:
+        del topic
+        return self.service.judge(author, payload) if self.service else Verdict.IGNORE
+
+
+def load_network_seed(directory: Path) -> bytes:
+    """Read the Ed25519 seed of the node's network key."""
+    path = directory / NETWORK_KEY
+    try:
+        seed = bytes.fromhex(read_secret(path).decode("ascii").strip())
+    except ValueError:
+        seed = b""
+    if len(seed) != 32:
+        raise ConfigurationError(f"{path} holds no network key", "restore it from a backup")
+    return seed
+
+
+def peer_of_directory(directory: Path) -> PeerId:
+    return peer_of(load_network_seed(directory))
+
+
+def _initial_model(directory: Path, task: TaskFile) -> bytes:
+    path = directory / INITIAL_MODEL
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read {path}: {error.strerror}", "fetch it from the task's creator"
+        ) from error
+    if not data or tree_root(TreeKind.MODEL, data) != task.initial_model:
+        raise ConfigurationError(
+            f"{path} is not the task's initial model", "fetch it from the task's creator"
+        )
+    return data
+
+
+def _rounding(config: NodeConfig, task: TaskFile, key: SigningKey) -> Callable[[int], bytes] | None:
+    """Return the dither of a repeatable run, whose deltas are no secret; None for a real one."""
+    entry = task.roster.entry_of(key.address)
+    if config.seed is None or entry is None:
+        return None
+    prefix = f"flocknode rounding {config.seed} {entry.index}"
+    return lambda round_: sha256(f"{prefix} {round_}".encode())

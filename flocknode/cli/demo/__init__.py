@@ -1,0 +1,1 @@
+"""``flocknode demo``: a whole network on one machine, from nothing."""

@@ -1,0 +1,109 @@
+"""The members' data directories: keys first, configuration once the chain knows them."""
+
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from flocknode.chain.deployment import Deployment
+from flocknode.chain.keystore import create_key, write_secret
+from flocknode.chain.onion import Onion, create_onion
+from flocknode.cli import assembly
+from flocknode.cli.node_config import NodeConfig
+from flocknode.cli.task_file import TaskFile
+from flocknode.crypto.signing import SigningKey
+from flocknode.errors import UnavailableError
+from flocknode.p2p.identity import peer_of, peer_text
+from flocknode.primitives import PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One node to be: its directory, its port and its public names."""
+
+    directory: Path
+    port: int
+    peer: PeerId
+    key: SigningKey
+
+    @property
+    def listen(self) -> str:
+        return f"/ip4/127.0.0.1/tcp/{self.port}"
+
+    @property
+    def address(self) -> str:
+        return f"{self.listen}/p2p/{peer_text(self.peer)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorMember:
+    member: Member
+    owner: SigningKey
+    onion: Onion | None
+    """One validator of each organisation answers beacon requests."""
+
+
+def create_trainer(directory: Path, port: int) -> Member:
+    return _create_member(directory, port)
+
+
+def create_validator(directory: Path, port: int, owner: SigningKey | None) -> ValidatorMember:
+    """Make the first validator of an organisation, or another one of the owner's."""
+    member = _create_member(directory, port)
+    if owner:
+        return ValidatorMember(member, owner, None)
+    owner = create_key(directory / assembly.OWNER_KEY)
+    return ValidatorMember(member, owner, create_onion(directory / assembly.ONION))
+
+
+def _create_member(directory: Path, port: int) -> Member:
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot create {directory}: {error.strerror}", "name a directory that you may write"
+        ) from error
+    seed = os.urandom(32)
+    write_secret(directory / assembly.NETWORK_KEY, seed.hex().encode() + b"\n")
+    key = create_key(directory / assembly.SIGNING_KEY)
+    return Member(directory, port, peer_of(seed), key)
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every node of the network is given; all of it is public."""
+
+    rpc: str
+    deployment: Deployment
+    task: int
+    task_file: TaskFile
+    initial_model: bytes
+    seed: int
+
+
+def configure(
+    member: Member, common: Common, links: tuple[str, ...], neighbours: tuple[str, ...]
+) -> None:
+    """Write the public files of a member's directory."""
+    common.deployment.save(member.directory / assembly.DEPLOYMENT)
+    (member.directory / assembly.TASK).write_bytes(common.task_file.to_bytes())
+    (member.directory / assembly.INITIAL_MODEL).write_bytes(common.initial_model)
+    NodeConfig(
+        listen=member.listen,
+        rpc=common.rpc,
+        task=common.task,
+        links=tuple(link for link in links if link != member.address),
+        neighbours=neighbours,
+        seed=common.seed,
+    ).save(member.directory)
+
+
+def choose_neighbours(members: list[Member], seed: int) -> dict[PeerId, tuple[str, ...]]:
+    """Return a ring with one chord each: enough for gossip, few enough for its cost."""
+    chosen = {}
+    shuffled = random.Random(seed)  # noqa: S311 - a topology is no secret
+    for place, member in enumerate(members):
+        chord = shuffled.choice([other for other in members if other is not member])
+        following = members[(place + 1) % len(members)]
+        chosen[member.peer] = tuple({following.address, chord.address})
+    return chosen

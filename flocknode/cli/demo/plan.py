@@ -1,0 +1,121 @@
+"""What the user asked of the demo, checked, and the terms that follow from it."""
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from flocknode.errors import UnavailableError, UsageError
+from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
+
+TRAINERS_MAX = 64
+VALIDATORS_MAX = 32
+COMMITTEE_MAX = 21
+BLOCK_SECONDS = 0.2
+FINALITY_BLOCKS = 2
+WINDOWS = Windows(collect=8, settle=2, view=6, demand=1, roots=4, challenge=1, abort=4, finality=0)
+"""Two blocks of finality are under half a second, so the allowance in whole seconds is zero."""
+
+EPOCH_ROUNDS = 3
+ATTEMPTS_MAX = 3
+REWARD_PER_ROUND = 100 * 10**18
+TRAINER_SHARE_BPS = 5_000
+GAS_POOL = 10 * 10**18
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """The command line's options, each within its limits."""
+
+    task: str
+    rounds: int
+    trainers: int
+    validators: int
+    columns: int
+    seats: int
+    """Places in each column."""
+    chain: str
+    seed: int
+    timeout: float
+    keep: Path | None
+    port: int
+    """First of the ports to listen on; 0 takes free ones."""
+
+    @property
+    def trainers_min(self) -> int:
+        """Two thirds of the roster, and never fewer than two."""
+        return max(2, -(-2 * self.trainers // 3))
+
+    def check(self) -> None:
+        """Raise ``UsageError`` for the first option out of its limits."""
+        limits = {
+            "rounds": (self.rounds, 1, 10_000),
+            "trainers": (self.trainers, 3, TRAINERS_MAX),
+            "columns": (self.columns, 1, 7),
+            "seats": (self.seats, 1, 7),
+            "columns times seats": (self.columns * self.seats, 1, COMMITTEE_MAX),
+            "validators": (self.validators, self.columns * self.seats, VALIDATORS_MAX),
+            "seed": (self.seed, 0, 2**32 - 1),
+            "port": (self.port, 0, 65_535 - TRAINERS_MAX - VALIDATORS_MAX),
+        }
+        for name, (value, low, high) in limits.items():
+            if not low <= value <= high:
+                raise UsageError(f"{name} {value} is outside {low}..{high}", "choose one inside")
+        if self.timeout <= 0:
+            raise UsageError("a timeout of no time", "give the demo some seconds")
+        if self.chain != "anvil":
+            raise UsageError(f"unknown chain '{self.chain}'", "the known chain is 'anvil'")
+
+    def terms(self, integers: IntegerTerms) -> TaskTerms:
+        return TaskTerms(
+            integers=integers,
+            windows=WINDOWS,
+            trainers=self.trainers,
+            trainers_min=self.trainers_min,
+            columns=self.columns,
+            seats_per_column=self.seats,
+            epoch_rounds=EPOCH_ROUNDS,
+            attempts_max=ATTEMPTS_MAX,
+            rounds=self.rounds,
+        )
+
+    def organisation_of(self, validator: int) -> int:
+        """Put two validators into each of the first organisations if there are more than seats."""
+        spare = self.validators - self.columns * self.seats
+        shared = max(0, spare - 1)
+        return (
+            validator
+            if validator < self.validators - shared
+            else validator - (self.validators - shared)
+        )
+
+    def ports(self) -> list[int]:
+        """Return a port for every node; raise ``UnavailableError`` if a wanted one is taken."""
+        count = self.trainers + self.validators + 1
+        if self.port == 0:
+            return _free_ports(count)
+        wanted = list(range(self.port, self.port + count))
+        for port in wanted:
+            _refuse_taken(port)
+        return wanted
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UnavailableError(
+                f"port {port} is in use", "choose another with --port, or leave it out"
+            ) from error

@@ -1,0 +1,166 @@
+"""The demo from the first line to the closing table."""
+
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from flocknode.chain.follower import Follower
+from flocknode.cli.demo import report
+from flocknode.cli.demo.pay import claim_all, count_pay, stakes_of
+from flocknode.cli.demo.plan import REWARD_PER_ROUND, DemoOptions
+from flocknode.cli.demo.stage import Stage, open_grounds, set_stage, start_nodes
+from flocknode.cli.demo.verify import Verifier
+from flocknode.cli.demo.watch import RoundRecord, RoundWatcher
+from flocknode.cli.output import Output
+from flocknode.errors import UnavailableError
+from flocknode.learning.jobs import EvaluateJob, SoloJob
+from flocknode.learning.pool import Baselines
+from flocknode.messages.verdict import Verdict
+from flocknode.node.blobs import MemoryBlobs
+from flocknode.node.service import TOPIC
+from flocknode.p2p.network import Network
+from flocknode.protocol.ledger import OpenRound
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the rounds have come to so far."""
+
+    records: list[RoundRecord] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+    verified: int = 0
+    baselines: Baselines | None = None
+    measured: trio.Event = field(default_factory=trio.Event)
+
+
+async def run_demo(options: DemoOptions, output: Output) -> int:
+    """Run the demo; return the exit code: 0 if every round settled and was verified."""
+    options.check()
+    started = time.monotonic()
+    with trio.move_on_after(options.timeout) as deadline:
+        async with _directory(options.keep) as directory:
+            code = await _run(directory, options, output, started)
+    if deadline.cancelled_caught:
+        raise UnavailableError(
+            f"not done after {options.timeout:g} s", "give it more time with --timeout"
+        )
+    return code
+
+
+async def _run(directory: Path, options: DemoOptions, output: Output, started: float) -> int:
+    output.progress("starting a development chain and training processes")
+    async with open_grounds(directory) as grounds, trio.open_nursery() as nursery:
+        output.progress("deploying contracts, enrolling validators, dividing data")
+        stage = await set_stage(grounds, options)
+        output.progress("connecting the nodes")
+        await start_nodes(stage, nursery)
+        report.start(output, stage, time.monotonic() - started)
+        progress = Progress()
+        stakes = await stakes_of(stage)
+        watcher = _watcher(stage)
+        nursery.start_soon(_measure_baselines, stage, progress)
+        await _follow_rounds(stage, watcher, progress, output)
+        traffic = report.count_traffic(stage)
+        output.progress("recomputing every round from public data")
+        verifier = await _verify(stage, watcher, progress, nursery)
+        output.progress("claiming pay")
+        await claim_all(stage, verifier, progress.records)
+        pay = await count_pay(stage, stakes, REWARD_PER_ROUND * options.rounds)
+        await progress.measured.wait()
+        nursery.cancel_scope.cancel()
+    return report.finish(output, stage, progress, watcher.attempts, traffic, pay, started)
+
+
+@asynccontextmanager
+async def _directory(keep: Path | None) -> AsyncIterator[Path]:
+    if keep is not None:
+        yield _own_directory(keep)
+        return
+    with tempfile.TemporaryDirectory(prefix="flocknode-demo-") as name:
+        yield Path(name)
+
+
+def _own_directory(keep: Path) -> Path:
+    """Make the directory to keep; one that holds something is not touched."""
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        if any(keep.iterdir()):
+            raise UnavailableError(f"{keep} is not empty", "name a new directory")
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot use {keep}: {error.strerror}", "name a directory that you may write"
+        ) from error
+    return keep.resolve()
+
+
+def _watcher(stage: Stage) -> RoundWatcher:
+    follower = Follower(
+        stage.client,
+        stage.heads,
+        list(stage.deployment.addresses.values()),
+        stage.bindings.decode,
+        stage.deployment.block,
+    )
+    return RoundWatcher(stage.client, stage.bindings, follower, stage.task)
+
+
+async def _follow_rounds(
+    stage: Stage, watcher: RoundWatcher, progress: Progress, output: Output
+) -> None:
+    """Open the first round and report each one as it settles."""
+    watcher.start(stage.heads.newest.number)
+    await stage.creator.transact(stage.bindings.encode(OpenRound(stage.task)))
+    async for record in watcher.rounds():
+        progress.records.append(record)
+        progress.accuracies.append(await _accuracy(stage, record))
+        report.round_line(output, stage, record, progress.accuracies[-1])
+        if len(progress.records) == stage.options.rounds:
+            return
+
+
+async def _accuracy(stage: Stage, record: RoundRecord) -> float:
+    root = record.settled.model_root
+    model = next(data for node in stage.nodes if (data := node.blobs.get(root)))
+    return await stage.pool.evaluate(EvaluateJob(stage.options.task, stage.held_out, model))
+
+
+async def _measure_baselines(stage: Stage, progress: Progress) -> None:
+    progress.baselines = await stage.pool.baselines(
+        SoloJob(
+            stage.options.task,
+            stage.shards,
+            stage.held_out,
+            stage.initial_model,
+            stage.options.seed,
+            stage.options.rounds,
+        )
+    )
+    progress.measured.set()
+
+
+async def _verify(
+    stage: Stage, watcher: RoundWatcher, progress: Progress, nursery: trio.Nursery
+) -> Verifier:
+    """Join as a stranger with a key of its own, and recompute each round from public bytes."""
+    network = Network(
+        os.urandom(32),
+        f"/ip4/127.0.0.1/tcp/{stage.stranger_port}",
+        validate=lambda _author, _topic, _payload: Verdict.IGNORE,
+        may_link=lambda _peer: False,
+        blobs=MemoryBlobs(),
+        topics=(TOPIC,),
+    )
+    await nursery.start(network.run)
+    network.know({one.member.peer: one.member.address for one in stage.validators})
+    domain, task = stage.deployment.domain, stage.task_file
+    verifier = Verifier(network, domain, task.terms, task.roster, stage.initial_model)
+    for record in progress.records:
+        await verifier.verify(record, watcher.fold.tip)
+        progress.verified += 1
+    return verifier

@@ -1,0 +1,268 @@
+"""Sets the stage: chain, contracts, members, task; then every node from its own directory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from flocknode.chain.bindings import Bindings
+from flocknode.chain.client import ChainClient
+from flocknode.chain.deploy import (
+    COIN,
+    Enrolment,
+    NetworkTerms,
+    TaskPlan,
+    create_task,
+    deploy_contracts,
+    enrol,
+    fund,
+)
+from flocknode.chain.deployment import Deployment
+from flocknode.chain.devchain import DevChain, development_chain
+from flocknode.chain.heads import Heads
+from flocknode.chain.sender import Sender
+from flocknode.cli import assembly
+from flocknode.cli.demo.members import (
+    Common,
+    Member,
+    ValidatorMember,
+    choose_neighbours,
+    configure,
+    create_trainer,
+    create_validator,
+)
+from flocknode.cli.demo.plan import (
+    BLOCK_SECONDS,
+    FINALITY_BLOCKS,
+    GAS_POOL,
+    REWARD_PER_ROUND,
+    TRAINER_SHARE_BPS,
+    DemoOptions,
+)
+from flocknode.cli.task_file import TaskFile
+from flocknode.crypto.hashing import keccak256
+from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.signing import SigningKey
+from flocknode.learning.jobs import PrepareJob
+from flocknode.learning.pool import Prepared, TrainerPool
+from flocknode.model.words import words_bytes
+from flocknode.primitives import Wei
+from flocknode.protocol.roster import Roster, RosterEntry
+
+HELD_OUT = "held-out.npz"
+
+
+@dataclass(slots=True)
+class Stage:
+    """Everything that the demo started, for the rest of it to use."""
+
+    directory: Path
+    options: DemoOptions
+    pool: TrainerPool
+    chain: DevChain
+    client: ChainClient
+    heads: Heads
+    creator: Sender
+    trainers: list[Member]
+    validators: list[ValidatorMember]
+    prepared: Prepared
+    deployment: Deployment
+    bindings: Bindings
+    task_file: TaskFile
+    task: int
+    stranger_port: int
+    """Where the verifier listens, who is nobody's member."""
+    nodes: list[assembly.Node] = field(default_factory=list)
+
+    def contributions_seen(self) -> int:
+        """Return how many contributions the best informed seat holds."""
+        return max(node.machine.contributions for node in self.nodes)
+
+    @property
+    def held_out(self) -> str:
+        return str(self.directory / HELD_OUT)
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        return tuple(str(member.directory / assembly.SHARD) for member in self.trainers)
+
+    @property
+    def initial_model(self) -> bytes:
+        return bytes(words_bytes(self.prepared.words))
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What runs beneath the nodes: training processes and a development chain."""
+
+    directory: Path
+    pool: TrainerPool
+    chain: DevChain
+    client: ChainClient
+    heads: Heads
+
+
+@asynccontextmanager
+async def open_grounds(directory: Path) -> AsyncIterator[Grounds]:
+    """Start workers and chain; leaving ends them."""
+    opening = development_chain(directory / "chain", BLOCK_SECONDS, finality_blocks=FINALITY_BLOCKS)
+    async with (
+        TrainerPool.open() as pool,
+        opening as chain,
+        ChainClient(chain.url) as client,
+        trio.open_nursery() as nursery,
+    ):
+        heads = Heads(client)
+        await heads.poll()
+        nursery.start_soon(heads.run)
+        yield Grounds(directory, pool, chain, client, heads)
+        nursery.cancel_scope.cancel()
+
+
+async def set_stage(grounds: Grounds, options: DemoOptions) -> Stage:
+    """Deploy, enrol, divide the data, publish the task."""
+    directory, pool, chain = grounds.directory, grounds.pool, grounds.chain
+    client, heads = grounds.client, grounds.heads
+    ports = options.ports()
+    trainers = [
+        create_trainer(directory / f"trainer-{i:02}", ports[i]) for i in range(options.trainers)
+    ]
+    validators = _create_validators(directory, options, ports[options.trainers :])
+    creator = Sender(client, heads, chain.faucet, chain.chain_id)
+    results: dict[str, Prepared | Deployment] = {}
+
+    async def prepare() -> None:
+        shards = tuple(str(member.directory / assembly.SHARD) for member in trainers)
+        job = PrepareJob(options.task, shards, str(directory / HELD_OUT), options.seed)
+        results["prepared"] = await pool.prepare(job)
+
+    async def deploy() -> None:
+        results["deployment"] = await _build_network(grounds, creator, validators, options)
+
+    async with trio.open_nursery() as together:
+        together.start_soon(prepare)
+        together.start_soon(deploy)
+    prepared, deployment = results["prepared"], results["deployment"]
+    assert isinstance(prepared, Prepared)
+    assert isinstance(deployment, Deployment)
+    bindings = Bindings(deployment)
+    task_file = _task_file(options, prepared, trainers)
+    task = await create_task(bindings, creator, _task_plan(task_file))
+    return Stage(
+        directory,
+        options,
+        pool,
+        chain,
+        client,
+        heads,
+        creator,
+        trainers,
+        validators,
+        prepared,
+        deployment,
+        bindings,
+        task_file,
+        task,
+        ports[-1],
+    )
+
+
+def _create_validators(
+    directory: Path, options: DemoOptions, ports: list[int]
+) -> list[ValidatorMember]:
+    owners: dict[int, SigningKey] = {}
+    validators = []
+    for place in range(options.validators):
+        organisation = options.organisation_of(place)
+        path = directory / f"validator-{place:02}"
+        one = create_validator(path, ports[place], owners.get(organisation))
+        owners[organisation] = one.owner
+        validators.append(one)
+    return validators
+
+
+async def _build_network(
+    grounds: Grounds, creator: Sender, validators: list[ValidatorMember], options: DemoOptions
+) -> Deployment:
+    """Deploy the contracts and enrol the validators with unequal stakes."""
+    chain, client, heads = grounds.chain, grounds.client, grounds.heads
+    terms = NetworkTerms(registrar=creator.address, treasury=creator.address, members_min=3)
+    deployment = await deploy_contracts(client, creator, chain.chain_id, terms)
+    keys = {key.address: key for one in validators for key in (one.owner, one.member.key)}
+    await fund(creator, list(keys), Wei(100 * COIN))
+    bindings = Bindings(deployment)
+    senders = {
+        address: Sender(client, heads, key, chain.chain_id, bindings.artifacts)
+        for address, key in keys.items()
+    }
+    enrolments = [
+        Enrolment(
+            owner=senders[one.owner.address],
+            signer=senders[one.member.key.address],
+            organisation=keccak256(f"organisation {options.organisation_of(place)}".encode()),
+            peer=one.member.peer,
+            stake=Wei((2_000 + 500 * place) * COIN),
+            onion_tip=one.onion.tip if one.onion else None,
+        )
+        for place, one in enumerate(validators)
+    ]
+    await enrol(bindings, creator, terms.bond, enrolments)
+    return deployment
+
+
+def _task_file(options: DemoOptions, prepared: Prepared, trainers: list[Member]) -> TaskFile:
+    entries = tuple(
+        RosterEntry(index, member.key.address, weight, member.peer)
+        for index, (member, weight) in enumerate(zip(trainers, prepared.weights, strict=True))
+    )
+    initial = tree_root(TreeKind.MODEL, words_bytes(prepared.words))
+    return TaskFile(
+        options.task,
+        prepared.layout.digest,
+        initial,
+        options.terms(prepared.terms),
+        Roster(entries),
+    )
+
+
+def _task_plan(task_file: TaskFile) -> TaskPlan:
+    return TaskPlan(
+        terms=task_file.terms,
+        configuration=task_file.digest(),
+        model_root=task_file.initial_model,
+        roster_root=task_file.roster.root(),
+        reward_per_round=Wei(REWARD_PER_ROUND),
+        trainer_share_bps=TRAINER_SHARE_BPS,
+        gas_pool=Wei(GAS_POOL),
+    )
+
+
+async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
+    """Write every directory, open every node from it, and wait until the streams stand."""
+    validators = [one.member for one in stage.validators]
+    members = [*stage.trainers, *validators]
+    common = Common(
+        rpc=stage.chain.url,
+        deployment=stage.deployment,
+        task=stage.task,
+        task_file=stage.task_file,
+        initial_model=stage.initial_model,
+        seed=stage.options.seed,
+    )
+    neighbours = choose_neighbours(members, stage.options.seed)
+    links = tuple(member.address for member in validators)
+    for member in members:
+        configure(member, common, links, neighbours[member.peer])
+    stage.nodes = [assembly.Node.open(member.directory, stage.pool) for member in members]
+    async with trio.open_nursery() as starting:
+        for node in stage.nodes:
+            starting.start_soon(nursery.start, node.run)
+    await _wait_linked(stage, {member.peer for member in validators})
+
+
+async def _wait_linked(stage: Stage, validators: set[bytes]) -> None:
+    for node in stage.nodes:
+        while not node.network.linked() >= validators - {node.network.peer}:  # noqa: ASYNC110
+            await trio.sleep(0.02)

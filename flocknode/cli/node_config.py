@@ -1,0 +1,73 @@
+"""One operator's ``flocknode.toml``. Secrets are files beside it, never values in it."""
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from flocknode.errors import ConfigurationError
+
+FILE_NAME = "flocknode.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """What a node needs besides its key files; paths are relative to the data directory."""
+
+    listen: str
+    """Multiaddr to listen on."""
+    rpc: str
+    """URL of the chain's JSON-RPC endpoint."""
+    task: int
+    """The task's number on the chain."""
+    links: tuple[str, ...]
+    """Addresses of the validators, as /ip4/.../tcp/.../p2p/..."""
+    neighbours: tuple[str, ...]
+    """Addresses of the peers to exchange gossip with."""
+    seed: int | None = None
+    """Fixes training and rounding for a repeatable run; leave it out otherwise."""
+
+    def save(self, directory: Path) -> None:
+        lines = [
+            f"{name} = {json.dumps(value)}\n"
+            for name, value in asdict(self).items()
+            if value is not None
+        ]
+        (directory / FILE_NAME).write_text("".join(lines), encoding="utf-8")
+
+
+def load_node_config(directory: Path) -> NodeConfig:
+    """Read a data directory's configuration; an unknown or missing key refuses to start."""
+    path = directory / FILE_NAME
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"cannot read {path}: {error}", "write it, or name another directory"
+        ) from error
+    known = {field.name for field in fields(NodeConfig)}
+    if unknown := sorted(content.keys() - known):
+        raise ConfigurationError(
+            f"{path}: unknown key {unknown[0]!r}", f"the keys are {', '.join(sorted(known))}"
+        )
+    if missing := sorted(known - content.keys() - {"seed"}):
+        raise ConfigurationError(f"{path}: no {missing[0]!r}", "add it")
+    return _checked(path, content)
+
+
+def _checked(path: Path, content: dict[str, Any]) -> NodeConfig:
+    shapes = {
+        "listen": str,
+        "rpc": str,
+        "task": int,
+        "links": list,
+        "neighbours": list,
+        "seed": int,
+    }
+    for name, value in content.items():
+        if type(value) is not shapes[name]:
+            kind = shapes[name].__name__
+            raise ConfigurationError(f"{path}: {name!r} is not of type {kind}", "correct it")
+    links, neighbours = tuple(content.pop("links")), tuple(content.pop("neighbours"))
+    return NodeConfig(links=links, neighbours=neighbours, **content)

@@ -1,0 +1,84 @@
+"""The task's configuration file: what every participant agreed on. Its SHA-256 is on the chain."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from flocknode.crypto.hashing import sha256
+from flocknode.errors import ConfigurationError
+from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
+from flocknode.primitives import Address, Digest, PeerId
+from flocknode.protocol.roster import Roster, RosterEntry
+
+FILE_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFile:
+    """The recipe's name, the model's layout, the terms and the roster."""
+
+    recipe: str
+    layout: Digest
+    initial_model: Digest
+    terms: TaskTerms
+    roster: Roster
+
+    def to_bytes(self) -> bytes:
+        """Return the one encoding whose digest the chain holds."""
+        content = {
+            "recipe": self.recipe,
+            "layout": self.layout.hex(),
+            "initial_model": self.initial_model.hex(),
+            "terms": asdict(self.terms),
+            "roster": [
+                {
+                    "trainer": entry.trainer.hex(),
+                    "weight": entry.weight,
+                    "peer": entry.peer.hex(),
+                }
+                for entry in self.roster.entries
+            ],
+        }
+        return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"
+
+    def digest(self) -> Digest:
+        return sha256(self.to_bytes())
+
+
+def load_task_file(path: Path) -> TaskFile:
+    """Read a task's file; raise ``ConfigurationError`` for anything but a canonical one."""
+    try:
+        data = path.read_bytes()
+        task = _parse(data[:FILE_BYTES_MAX])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{path} describes no task: {error}", "fetch the task's file from its creator again"
+        ) from error
+    if task.to_bytes() != data:
+        raise ConfigurationError(
+            f"{path} is not in canonical form", "fetch the task's file from its creator again"
+        )
+    return task
+
+
+def _parse(data: bytes) -> TaskFile:
+    content = json.loads(data)
+    terms = dict(content["terms"])
+    integers = IntegerTerms(**terms.pop("integers"))
+    windows = Windows(**terms.pop("windows"))
+    entries = tuple(
+        RosterEntry(
+            index,
+            Address(bytes.fromhex(entry["trainer"])),
+            int(entry["weight"]),
+            PeerId(bytes.fromhex(entry["peer"])),
+        )
+        for index, entry in enumerate(content["roster"])
+    )
+    return TaskFile(
+        str(content["recipe"]),
+        Digest(bytes.fromhex(content["layout"])),
+        Digest(bytes.fromhex(content["initial_model"])),
+        TaskTerms(integers=integers, windows=windows, **terms),
+        Roster(entries),
+    )

@@ -1,0 +1,3 @@
+"""Imports libp2p the way the node does, before a test imports it by itself."""
+
+import flocknode.p2p  # noqa: F401
