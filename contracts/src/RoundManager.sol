@@ -109,9 +109,7 @@ contract RoundManager is RoundSeating {
         if (a.rollCalled & bit != 0) revert RoundManagerAlreadyRecorded(args.seat);
         Signatures.checkLength(args.signature, 1);
         bytes32 digest = _digest(
-            Statements.Include(
-                a.ctx, args.view_, args.inclusionRoot, args.trainers, args.weight, args.commitment
-            )
+            Statements.Include(a.ctx, args.view_, args.inclusionRoot, args.trainers, args.weight, args.commitment)
         );
         address signer = registry.signerOf(_committees[args.task][a.draw].at(args.seat));
         Signatures.check(args.signature, 0, digest, signer);
@@ -259,7 +257,9 @@ contract RoundManager is RoundSeating {
 
     function _checkInclusionSeats(Plan memory p, Attempt storage a, InclusionArgs calldata args) private view {
         if (args.seats >> p.seats() != 0) revert RoundManagerUnknownSeat(args.seats);
-        if (!Committee.isMajority(args.seats, p.columns(), p.seatsPerColumn())) revert RoundManagerNoMajority(args.seats);
+        if (!Committee.isMajority(args.seats, p.columns(), p.seatsPerColumn())) {
+            revert RoundManagerNoMajority(args.seats);
+        }
         uint256[] memory ids = _committees[args.task][a.draw].select(args.seats);
         if (args.commitments.length != ids.length) revert RoundManagerLength(args.commitments.length, ids.length);
         Signatures.checkLength(args.signatures, ids.length);
@@ -290,7 +290,9 @@ contract RoundManager is RoundSeating {
         });
         bytes32 digest = _hashTypedDataV4(Statements.hash(s));
         address[] memory signers = registry.signersOf(ids);
-        for (uint256 i = 0; i < signers.length; ++i) Signatures.check(args.signatures, i, digest, signers[i]);
+        for (uint256 i = 0; i < signers.length; ++i) {
+            Signatures.check(args.signatures, i, digest, signers[i]);
+        }
         a.proposalHash = keccak256(abi.encode(digest, args.seats));
     }
 

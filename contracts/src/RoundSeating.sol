@@ -158,9 +158,7 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
         a.rollCalled = 0;
         a.ctx = ctx;
         uint256 frozen = a.spent ? a.trainers : 0;
-        emit CommitteeDrawn(
-            task, a.round, a.attempt, a.modelRoot, seed, ctx, ids, signers, block.timestamp, frozen
-        );
+        emit CommitteeDrawn(task, a.round, a.attempt, a.modelRoot, seed, ctx, ids, signers, block.timestamp, frozen);
     }
 
     /// @dev Choose seats: a plain draw, or what follows an abort.

@@ -202,7 +202,9 @@ contract StakeRegistry is IStakeRegistry {
     /// @inheritdoc IStakeRegistry
     function signersOf(uint256[] calldata validators) external view returns (address[] memory signers) {
         signers = new address[](validators.length);
-        for (uint256 i = 0; i < validators.length; ++i) signers[i] = _seats[validators[i]].signer;
+        for (uint256 i = 0; i < validators.length; ++i) {
+            signers[i] = _seats[validators[i]].signer;
+        }
     }
 
     /// @inheritdoc IStakeRegistry
@@ -216,7 +218,9 @@ contract StakeRegistry is IStakeRegistry {
         for (uint256 i = 0; i < excluded.length; ++i) {
             uint32 organisation = _seats[excluded[i]].organisation;
             bool seen = _organisations[_organisationAt[organisation]].weight == 0;
-            for (uint256 j = 0; j < i && !seen; ++j) seen = _seats[excluded[j]].organisation == organisation;
+            for (uint256 j = 0; j < i && !seen; ++j) {
+                seen = _seats[excluded[j]].organisation == organisation;
+            }
             if (!seen) --count;
         }
     }

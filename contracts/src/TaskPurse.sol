@@ -80,13 +80,17 @@ abstract contract TaskPurse is IRoundManager {
 
     /// @inheritdoc IRoundManager
     function claimTrainer(uint256 task, ContributionClaim[] calldata claims) external {
-        for (uint256 i = 0; i < claims.length; ++i) _payTrainer(task, claims[i]);
+        for (uint256 i = 0; i < claims.length; ++i) {
+            _payTrainer(task, claims[i]);
+        }
     }
 
     /// @inheritdoc IRoundManager
     function claimSeats(uint256 task, uint256 validator, uint256[] calldata rounds) external {
         uint256 sum = 0;
-        for (uint256 i = 0; i < rounds.length; ++i) sum += _takeSeatPay(task, validator, rounds[i]);
+        for (uint256 i = 0; i < rounds.length; ++i) {
+            sum += _takeSeatPay(task, validator, rounds[i]);
+        }
         if (sum != 0) token.safeTransfer(registry.ownerOf(validator), sum);
     }
 

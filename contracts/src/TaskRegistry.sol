@@ -89,7 +89,9 @@ contract TaskRegistry is ITaskRegistry {
         if (t.trainers * quantisedMax >= 1 << (n.width - 1)) revert TaskRegistryRingTooSmall(t.trainers, quantisedMax);
         if (n.tau == 0 || n.tau > quantisedMax) revert TaskRegistryTau(n.tau, quantisedMax);
         // L = floor(D tau / weightMax) at the smallest D, trainersMin trainers of weight 1.
-        if (n.weightMax == 0 || uint256(t.trainersMin) * n.tau < n.weightMax) revert TaskRegistryWeightMax(n.weightMax);
+        if (n.weightMax == 0 || uint256(t.trainersMin) * n.tau < n.weightMax) {
+            revert TaskRegistryWeightMax(n.weightMax);
+        }
         if (n.scaleBits > 24) revert TaskRegistryScaleBits(n.scaleBits);
         if (n.numerator == 0 || n.denominator == 0) revert TaskRegistryRate(n.numerator, n.denominator);
         uint256 weight = uint256(t.trainers) * n.weightMax;

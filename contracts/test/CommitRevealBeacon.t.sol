@@ -105,28 +105,32 @@ contract CommitRevealBeaconTest is Fixture {
             beacon.leave(i);
         }
         vm.prank(address(manager));
-        vm.expectRevert(
-            abi.encodeWithSelector(ICommitRevealBeacon.CommitRevealBeaconTooFewMembers.selector, 1, 2)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ICommitRevealBeacon.CommitRevealBeaconTooFewMembers.selector, 1, 2));
         beacon.request("context");
     }
 
     function test_all_members_up_to_16_are_on_duty_and_more_take_turns() public {
         (uint256[] memory ids,,,) = beacon.requestOf(_request());
         assertEq(ids.length, 6);
-        for (uint256 i = 6; i < 20; ++i) joinBeaconAs(i);
+        for (uint256 i = 6; i < 20; ++i) {
+            joinBeaconAs(i);
+        }
         uint256 seen = 0;
         for (uint256 n = 0; n < 2; ++n) {
             (ids,,,) = beacon.requestOf(_request());
             assertEq(ids.length, 16);
-            for (uint256 i = 0; i < 16; ++i) seen |= 1 << ids[i];
+            for (uint256 i = 0; i < 16; ++i) {
+                seen |= 1 << ids[i];
+            }
         }
         assertEq(seen, (1 << 20) - 1);
     }
 
     function test_a_request_is_ready_when_all_have_answered() public {
         uint256 id = _request();
-        for (uint256 i = 0; i < 5; ++i) revealAs(id, i);
+        for (uint256 i = 0; i < 5; ++i) {
+            revealAs(id, i);
+        }
         (bool ready, bool failed, bytes32 value) = beacon.seed(id);
         assertTrue(!ready && !failed && value == 0, "one answer is missing");
         revealAs(id, 5);
@@ -136,7 +140,9 @@ contract CommitRevealBeaconTest is Fixture {
 
     function test_two_thirds_suffice_at_the_deadline_and_not_before() public {
         uint256 id = _request();
-        for (uint256 i = 0; i < 4; ++i) revealAs(id, i);
+        for (uint256 i = 0; i < 4; ++i) {
+            revealAs(id, i);
+        }
         skip(REVEAL - 1);
         (bool ready, bool failed,) = beacon.seed(id);
         assertTrue(!ready && !failed, "the others may still answer");
@@ -147,7 +153,9 @@ contract CommitRevealBeaconTest is Fixture {
 
     function test_less_than_two_thirds_fail() public {
         uint256 id = _request();
-        for (uint256 i = 0; i < 3; ++i) revealAs(id, i);
+        for (uint256 i = 0; i < 3; ++i) {
+            revealAs(id, i);
+        }
         skip(REVEAL);
         (bool ready, bool failed, bytes32 value) = beacon.seed(id);
         assertTrue(!ready && failed && value == 0, "three of six");
@@ -156,7 +164,9 @@ contract CommitRevealBeaconTest is Fixture {
     function test_the_order_of_answers_says_nothing() public {
         uint256 id = _request();
         uint256[6] memory order = [uint256(3), 0, 5, 1, 4, 2];
-        for (uint256 i = 0; i < 6; ++i) revealAs(id, order[i]);
+        for (uint256 i = 0; i < 6; ++i) {
+            revealAs(id, order[i]);
+        }
         uint256 entropy = uint160(uint256(keccak256(abi.encode(id))));
         for (uint256 i = 0; i < 6; ++i) {
             entropy ^= uint160(uint256(keccak256(abi.encode(i, onions[i][ONION - 1]))));
@@ -202,7 +212,9 @@ contract CommitRevealBeaconTest is Fixture {
 
     function test_a_missing_answer_costs_bond_and_membership() public {
         uint256 id = _request();
-        for (uint256 i = 0; i < 4; ++i) revealAs(id, i);
+        for (uint256 i = 0; i < 4; ++i) {
+            revealAs(id, i);
+        }
         vm.expectRevert(ICommitRevealBeacon.CommitRevealBeaconNothingDue.selector);
         beacon.close(8);
         skip(REVEAL);
@@ -217,11 +229,15 @@ contract CommitRevealBeaconTest is Fixture {
 
     function test_the_next_request_leaves_the_silent_out() public {
         uint256 id = _request();
-        for (uint256 i = 1; i < 6; ++i) revealAs(id, i);
+        for (uint256 i = 1; i < 6; ++i) {
+            revealAs(id, i);
+        }
         skip(REVEAL);
         (uint256[] memory ids,,,) = beacon.requestOf(_request());
         assertEq(ids.length, 5);
-        for (uint256 i = 0; i < 5; ++i) assertTrue(ids[i] != 0, "the silent member is asked again");
+        for (uint256 i = 0; i < 5; ++i) {
+            assertTrue(ids[i] != 0, "the silent member is asked again");
+        }
     }
 
     function test_a_new_membership_does_not_answer_for_the_old_one() public {
@@ -245,7 +261,9 @@ contract CommitRevealBeaconTest is Fixture {
     }
 
     function test_silence_in_many_requests_costs_one_bond() public {
-        for (uint256 i = 0; i < 6; ++i) _request();
+        for (uint256 i = 0; i < 6; ++i) {
+            _request();
+        }
         skip(REVEAL);
         vm.prank(address(manager));
         // All six members are silent in the oldest request: nobody is left to be asked.

@@ -57,7 +57,9 @@ abstract contract Fixture is Test {
     }
 
     function addValidators(uint256 count) internal {
-        for (uint256 i = 0; i < count; ++i) addValidator(organisationAt(registry.validatorCount()), 50 ether);
+        for (uint256 i = 0; i < count; ++i) {
+            addValidator(organisationAt(registry.validatorCount()), 50 ether);
+        }
     }
 
     function addValidator(bytes32 organisation, uint256 amount) internal returns (uint256 validator) {
@@ -74,7 +76,9 @@ abstract contract Fixture is Test {
     }
 
     function joinBeacon(uint256 count) internal {
-        for (uint256 i = 0; i < count; ++i) joinBeaconAs(i);
+        for (uint256 i = 0; i < count; ++i) {
+            joinBeaconAs(i);
+        }
     }
 
     function joinBeaconAs(uint256 validator) internal {
@@ -115,14 +119,7 @@ abstract contract Fixture is Test {
             clipNormLog2: 0
         });
         s.terms.windows = Windows({
-            collect: 100,
-            settle: 20,
-            view_: 10,
-            demand: 30,
-            roots: 40,
-            challenge: 200,
-            abort: 50,
-            finality: 5
+            collect: 100, settle: 20, view_: 10, demand: 30, roots: 40, challenge: 200, abort: 50, finality: 5
         });
         s.terms.trainers = uint16(trainers);
         s.terms.trainersMin = 2;
@@ -166,7 +163,9 @@ abstract contract Fixture is Test {
 
     function revealAll(uint256 request) internal {
         (uint256[] memory ids,,,) = beacon.requestOf(request);
-        for (uint256 i = 0; i < ids.length; ++i) revealAs(request, ids[i]);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            revealAs(request, ids[i]);
+        }
     }
 
     function revealAs(uint256 request, uint256 validator) internal {
@@ -214,9 +213,8 @@ abstract contract Fixture is Test {
             if ((args.seats >> seat) & 1 == 0) continue;
             bytes32 commitment = keccak256(abi.encode("mask", seat));
             args.commitments[next++] = commitment;
-            Statements.Include memory s = Statements.Include(
-                a.ctx, args.view_, args.inclusionRoot, args.trainers, args.weight, commitment
-            );
+            Statements.Include memory s =
+                Statements.Include(a.ctx, args.view_, args.inclusionRoot, args.trainers, args.weight, commitment);
             args.signatures = bytes.concat(args.signatures, signature(committee[seat], Statements.hash(s)));
         }
     }
@@ -232,7 +230,9 @@ abstract contract Fixture is Test {
         args.attempt = a.attempt;
         args.view_ = view_;
         args.maskRoots = new bytes32[](seats() / 3);
-        for (uint256 i = 0; i < args.maskRoots.length; ++i) args.maskRoots[i] = keccak256(abi.encode("column", i));
+        for (uint256 i = 0; i < args.maskRoots.length; ++i) {
+            args.maskRoots[i] = keccak256(abi.encode("column", i));
+        }
         args.aggregateRoot = keccak256("aggregate");
         args.modelRoot = keccak256(abi.encode("model", a.round));
         args.seats = seatBits;
@@ -295,6 +295,8 @@ abstract contract Fixture is Test {
     }
 
     function countBits(uint256 bitmap) internal pure returns (uint256 bits) {
-        for (; bitmap != 0; bitmap &= bitmap - 1) ++bits;
+        for (; bitmap != 0; bitmap &= bitmap - 1) {
+            ++bits;
+        }
     }
 }

@@ -32,6 +32,42 @@ contract GasTest is Fixture {
         assertTrue(many < few + 10_000, "gas grows with the trainers");
     }
 
+    function test_calls_off_the_beaten_track_do_not_pay_for_themselves_either() public {
+        deploy();
+        addValidators(12);
+        joinBeacon(12);
+        task = createTask(specification(12, 3, 1));
+        _call("open", address(manager), abi.encodeCall(manager.openRound, (task)));
+        revealAll(1);
+        _call("draw", address(manager), abi.encodeCall(manager.draw, (task)));
+        skip(160);
+        IRoundManager.InclusionArgs memory args = includeArgs(0xFFF, 1, 0);
+        IRoundManager.RollCallArgs memory roll;
+        (roll.task, roll.inclusionRoot, roll.trainers) = (task, args.inclusionRoot, args.trainers);
+        (roll.weight, roll.commitment, roll.signature) = (args.weight, args.commitments[0], args.signatures);
+        _call("roll call", address(manager), abi.encodeCall(manager.answerRollCall, (roll)));
+        skip(50);
+        _call("poke", address(manager), abi.encodeCall(manager.poke, (task)));
+        revealAll(2);
+        _call("redraw", address(manager), abi.encodeCall(manager.draw, (task)));
+    }
+
+    function test_a_set_and_a_proposal_of_six_seats_do_not_pay_for_themselves_either() public {
+        deploy();
+        addValidators(12);
+        joinBeacon(12);
+        task = createTask(specification(12, 3, 2));
+        openAndDraw();
+        _refunded = manager.refundOf(RELAYER);
+        IRoundManager.InclusionArgs memory set = includeArgs(0xFFF, 63, 0);
+        _call("include, 6 seats", address(manager), abi.encodeCall(manager.include, (set)));
+        skip(35);
+        IRoundManager.ProposalArgs memory args = proposeArgs(63, 0);
+        _call("propose, 6 seats", address(manager), abi.encodeCall(manager.propose, (args)));
+        skip(200);
+        _call("settle", address(manager), abi.encodeCall(manager.settle, (task)));
+    }
+
     /// @dev Settle two rounds, then measure every transaction of the third.
     function _measure(uint256 trainers, uint256 epochRounds) private returns (uint256) {
         delete _total;

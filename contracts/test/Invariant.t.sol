@@ -13,9 +13,11 @@ contract Handler is Fixture {
     uint256 public settled;
     uint256 public paid;
     uint256 public spentSets;
+    address private immutable _checker;
     mapping(bytes32 attempt => bool) private _hasSet;
 
     constructor(uint256 epochRounds) {
+        _checker = msg.sender;
         deploy();
         addValidators(VALIDATORS);
         joinBeacon(VALIDATORS);
@@ -33,25 +35,46 @@ contract Handler is Fixture {
         if (before == afterwards) return;
         bool known = (before == Phase.Idle && (afterwards == Phase.Drawing || afterwards == Phase.Collecting))
             || (before == Phase.Drawing && (afterwards == Phase.Collecting || afterwards == Phase.Idle))
-            || (
-                before == Phase.Collecting
-                    && (
-                        afterwards == Phase.Included || afterwards == Phase.Drawing || afterwards == Phase.Paused
-                            || afterwards == Phase.Idle
-                    )
-            )
-            || (
-                before == Phase.Included
-                    && (
-                        afterwards == Phase.Proposed || afterwards == Phase.Drawing || afterwards == Phase.Paused
-                            || afterwards == Phase.Idle
-                    )
-            )
-            || (
-                before == Phase.Proposed
-                    && (afterwards == Phase.Drawing || afterwards == Phase.Collecting || afterwards == Phase.Idle)
-            ) || (before == Phase.Paused && (afterwards == Phase.Drawing || afterwards == Phase.Idle));
+            || (before == Phase.Collecting
+                && (afterwards == Phase.Included
+                    || afterwards == Phase.Drawing
+                    || afterwards == Phase.Paused
+                    || afterwards == Phase.Idle))
+            || (before == Phase.Included
+                && (afterwards == Phase.Proposed
+                    || afterwards == Phase.Drawing
+                    || afterwards == Phase.Paused
+                    || afterwards == Phase.Idle))
+            || (before == Phase.Proposed
+                && (afterwards == Phase.Drawing || afterwards == Phase.Collecting || afterwards == Phase.Idle))
+            || (before == Phase.Paused && (afterwards == Phase.Drawing || afterwards == Phase.Idle));
         assertTrue(known, "no rule leads there");
+    }
+
+    /// @dev The step that honest nodes would take next, so that runs get far.
+    function goOn() external alongAnEdge {
+        Phase p = phase();
+        if (p == Phase.Drawing) {
+            _answerAll(manager.attemptOf(task).request);
+            (bool ready,,) = beacon.seed(manager.attemptOf(task).request);
+            if (!ready) return;
+            vm.prank(RELAYER);
+            manager.draw(task);
+        } else if (p == Phase.Collecting && block.timestamp < uint256(manager.attemptOf(task).drawnAt) + 130) {
+            bytes32 key = keccak256(abi.encode(manager.attemptOf(task).round, manager.attemptOf(task).attempt));
+            assertTrue(!_hasSet[key], "a second set in one attempt");
+            _hasSet[key] = true;
+            if (manager.attemptOf(task).spent) vm.warp(uint256(manager.attemptOf(task).drawnAt) + 120);
+            includeNow(manager.attemptOf(task).spent ? manager.attemptOf(task).trainers : 0xFFF);
+        } else if (p == Phase.Included && block.timestamp < uint256(manager.attemptOf(task).acceptedAt) + 85) {
+            vm.warp(uint256(manager.attemptOf(task).acceptedAt) + 35 + block.timestamp % 50);
+            proposeNow();
+        } else if (p == Phase.Proposed) {
+            _answerAll(manager.attemptOf(task).nextRequest);
+            vm.warp(uint256(manager.attemptOf(task).proposedAt) + 200 + block.timestamp % 50);
+            settleNow();
+            ++settled;
+        }
     }
 
     function wait(uint8 elapsed) external {
@@ -73,6 +96,15 @@ contract Handler is Fixture {
         if (block.timestamp >= deadline) return;
         for (uint256 i = 0; i < ids.length; ++i) {
             if (((revealed | who) >> i) & 1 == 0 && layers[ids[i]] < ONION) revealAs(request, ids[i]);
+        }
+    }
+
+    function _answerAll(uint256 request) private {
+        if (request == 0) return;
+        (uint256[] memory ids, uint256 revealed, uint256 deadline,) = beacon.requestOf(request);
+        if (block.timestamp >= deadline) return;
+        for (uint256 i = 0; i < ids.length; ++i) {
+            if ((revealed >> i) & 1 == 0) revealAs(request, ids[i]);
         }
     }
 
@@ -172,16 +204,18 @@ contract Handler is Fixture {
 
     // Invariants.
 
-    function checkValue() external view {
+    function checkValueIsConserved() external view {
         Purse memory purse = manager.purseOf(task);
         assertEq(address(manager).balance, purse.gasPool + manager.refundOf(RELAYER));
         uint256 reserved = 0;
-        for (uint256 round = 0; round < 6; ++round) reserved += _reserved(manager.settlementOf(task, round));
+        for (uint256 round = 0; round < 6; ++round) {
+            reserved += _reserved(manager.settlementOf(task, round));
+        }
         assertEq(token.balanceOf(address(manager)), purse.rewards + reserved - paid);
         assertTrue(address(beacon).balance >= beacon.memberCount() * BOND, "bonds are not covered");
     }
 
-    function checkStake() external view {
+    function checkStakeAndWeightsAddUp() external view {
         uint256 held = 0;
         uint256 weight = 0;
         for (uint256 i = 0; i < VALIDATORS; ++i) {
@@ -193,17 +227,18 @@ contract Handler is Fixture {
         assertEq(registry.totalWeight(), weight);
     }
 
-    function checkFreezes() external view {
+    function checkWeightsAreFrozenExactlyWhileADrawIsDue() external view {
         Attempt memory a = manager.attemptOf(task);
         assertEq(registry.freezes(), a.phase == Phase.Drawing || a.nextRequest != 0 ? 1 : 0);
     }
 
-    function checkRounds() external view {
+    function checkEachSettlementIsOneRound() external view {
         assertEq(manager.attemptOf(task).round, settled);
     }
 
     /// @dev Time and pokes alone lead to a phase in which somebody must decide: Idle or Paused.
-    function checkExit() external {
+    function checkTimeLeadsToAnExit() external {
+        if (msg.sender != _checker) return; // a check, not a move
         for (uint256 i = 0; i < 16 && phase() != Phase.Idle && phase() != Phase.Paused; ++i) {
             skip(1 days);
             if (phase() == Phase.Proposed) manager.settle(task);
@@ -240,24 +275,18 @@ abstract contract InvariantBase is Test {
         targets[0] = address(handler);
     }
 
-    function invariant_value_is_conserved() public view {
-        handler.checkValue();
-    }
-
-    function invariant_stake_and_weights_add_up() public view {
-        handler.checkStake();
-    }
-
-    function invariant_weights_are_frozen_exactly_while_a_draw_is_due() public view {
-        handler.checkFreezes();
-    }
-
-    function invariant_each_settlement_is_one_round() public view {
-        handler.checkRounds();
+    /// @dev One campaign checks all of them after every move.
+    function invariant_value_stake_freezes_and_rounds_add_up() public view {
+        handler.checkValueIsConserved();
+        handler.checkStakeAndWeightsAddUp();
+        handler.checkWeightsAreFrozenExactlyWhileADrawIsDue();
+        handler.checkEachSettlementIsOneRound();
     }
 
     function afterInvariant() public {
-        handler.checkExit();
+        log("settled", handler.settled());
+        log("spent", handler.spentSets());
+        handler.checkTimeLeadsToAnExit();
     }
 }
 

@@ -30,7 +30,9 @@ contract PayTest is Fixture {
     function test_trainers_get_equal_shares_for_proven_headers() public {
         _settleRound();
         manager.claimTrainer(task, _claims());
-        for (uint256 i = 0; i < TRAINERS; ++i) assertEq(token.balanceOf(_trainer(i)), REWARD * 7 / 10 / TRAINERS);
+        for (uint256 i = 0; i < TRAINERS; ++i) {
+            assertEq(token.balanceOf(_trainer(i)), REWARD * 7 / 10 / TRAINERS);
+        }
     }
 
     function test_a_header_is_paid_once() public {
@@ -145,7 +147,9 @@ contract PayTest is Fixture {
         vm.prank(CREATOR);
         manager.withdrawPurse(task);
         manager.claimTrainer(task, _claims());
-        for (uint256 i = 0; i < 9; ++i) manager.claimSeats(task, i, new uint256[](1));
+        for (uint256 i = 0; i < 9; ++i) {
+            manager.claimSeats(task, i, new uint256[](1));
+        }
         assertEq(token.balanceOf(address(manager)), 0);
     }
 

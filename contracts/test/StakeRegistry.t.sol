@@ -125,8 +125,7 @@ contract StakeRegistryTest is Fixture {
 
     function test_only_the_owner_moves_stake() public {
         addValidator("hospital", 50 ether);
-        bytes memory refusal =
-            abi.encodeWithSelector(IStakeRegistry.StakeRegistryNotOwner.selector, 0, address(this));
+        bytes memory refusal = abi.encodeWithSelector(IStakeRegistry.StakeRegistryNotOwner.selector, 0, address(this));
         vm.expectRevert(refusal);
         registry.stake(0, 1);
         vm.expectRevert(refusal);
@@ -232,13 +231,17 @@ contract StakeRegistryTest is Fixture {
     {
         count = 1 + count % 14;
         seats_ = seats_ % (count + 1);
-        for (uint256 i = 0; i < count; ++i) addValidator(organisationAt(i), (10 + 13 * i % 90) * 1 ether);
+        for (uint256 i = 0; i < count; ++i) {
+            addValidator(organisationAt(i), (10 + 13 * i % 90) * 1 ether);
+        }
         _secondOfFirstOrganisation();
         uint256[] memory excluded = new uint256[](seats_ < count ? 1 : 0);
         if (excluded.length == 1) excluded[0] = out % (count + 1);
         uint256[] memory ids = registry.draw(seed, seats_, excluded);
         uint256[] memory expected = _reference(seed, seats_, excluded);
-        for (uint256 i = 0; i < seats_; ++i) assertEq(ids[i], expected[i]);
+        for (uint256 i = 0; i < seats_; ++i) {
+            assertEq(ids[i], expected[i]);
+        }
     }
 
     function test_too_few_organisations_cannot_be_drawn() public {
@@ -283,9 +286,7 @@ contract StakeRegistryTest is Fixture {
         assertEq(others, absent < 3 ? absent : 3);
     }
 
-    function testFuzz_a_fresh_draw_leaves_the_absent_out_while_enough_are_left(bytes32 seed, uint256 noShows)
-        public
-    {
+    function testFuzz_a_fresh_draw_leaves_the_absent_out_while_enough_are_left(bytes32 seed, uint256 noShows) public {
         addValidators(12);
         uint256[] memory committee = registry.draw(seed, 9, new uint256[](0));
         noShows &= 511;
@@ -305,7 +306,9 @@ contract StakeRegistryTest is Fixture {
     }
 
     function _bitmap(uint256[] memory ids) private pure returns (uint256 bitmap) {
-        for (uint256 i = 0; i < ids.length; ++i) bitmap |= 1 << ids[i];
+        for (uint256 i = 0; i < ids.length; ++i) {
+            bitmap |= 1 << ids[i];
+        }
     }
 
     /// @dev The text of IStakeRegistry.draw, without a tree.
@@ -321,7 +324,9 @@ contract StakeRegistryTest is Fixture {
             uint256 id;
             if (i < 8 * seats_) {
                 uint256 x = uint256(keccak256(abi.encode(seed, i))) % registry.totalWeight();
-                for (; x >= registry.weightOf(id); ++id) x -= registry.weightOf(id);
+                for (; x >= registry.weightOf(id); ++id) {
+                    x -= registry.weightOf(id);
+                }
             } else {
                 id = (uint256(keccak256(abi.encode(seed, "fill"))) % count + i - 8 * seats_) % count;
                 if (registry.weightOf(id) == 0) continue;

@@ -24,11 +24,15 @@ contract SumTreeTest is Test {
         point %= total;
         uint256 index = 0;
         uint256 rest = point;
-        for (; rest >= weights[index]; ++index) rest -= weights[index];
+        for (; rest >= weights[index]; ++index) {
+            rest -= weights[index];
+        }
         assertEq(_tree.find(_tree.height, point), index);
     }
 
-    function testFuzz_weights_can_be_replaced_in_any_order(uint16[24] memory indices, uint32[24] memory weights) public {
+    function testFuzz_weights_can_be_replaced_in_any_order(uint16[24] memory indices, uint32[24] memory weights)
+        public
+    {
         uint256 total = 0;
         for (uint256 i = 0; i < 24; ++i) {
             total = total + weights[i] - _weights[indices[i]];
@@ -36,7 +40,9 @@ contract SumTreeTest is Test {
             _tree.set(indices[i], weights[i]);
         }
         assertEq(_tree.total(), total);
-        for (uint256 i = 0; i < 24; ++i) assertEq(_tree.weightAt(indices[i]), _weights[indices[i]]);
+        for (uint256 i = 0; i < 24; ++i) {
+            assertEq(_tree.weightAt(indices[i]), _weights[indices[i]]);
+        }
     }
 
     function test_the_last_id_of_sixteen_bits_has_a_place() public {
@@ -48,7 +54,9 @@ contract SumTreeTest is Test {
 
     function testFuzz_bits_are_counted(uint256 bitmap) public pure {
         uint256 bits = 0;
-        for (uint256 i = 0; i < 256; ++i) bits += (bitmap >> i) & 1;
+        for (uint256 i = 0; i < 256; ++i) {
+            bits += (bitmap >> i) & 1;
+        }
         assertEq(Committee.count(bitmap), bits);
     }
 
@@ -60,15 +68,21 @@ contract SumTreeTest is Test {
     function testFuzz_packed_committees_come_back(uint16[32] memory ids, uint256 length, uint32 chosen) public {
         length = length % 33;
         uint256[] memory list = new uint256[](length);
-        for (uint256 i = 0; i < length; ++i) list[i] = ids[i];
+        for (uint256 i = 0; i < length; ++i) {
+            list[i] = ids[i];
+        }
         (_words[0], _words[1]) = Committee.pack(list);
-        for (uint256 i = 0; i < length; ++i) assertEq(_words.at(i), list[i]);
+        for (uint256 i = 0; i < length; ++i) {
+            assertEq(_words.at(i), list[i]);
+        }
         uint256 bits = uint256(chosen) & Committee.all(length);
         uint256[] memory selected = _words.select(bits);
         (uint256[] memory rest, uint256[] memory taken) = Committee.split(list, bits);
         assertEq(selected.length, Committee.count(bits));
         assertEq(rest.length + taken.length, length);
-        for (uint256 i = 0; i < selected.length; ++i) assertEq(selected[i], taken[i]);
+        for (uint256 i = 0; i < selected.length; ++i) {
+            assertEq(selected[i], taken[i]);
+        }
     }
 
     function test_a_majority_is_needed_in_every_column() public pure {
@@ -83,10 +97,14 @@ contract SumTreeTest is Test {
 
     function testFuzz_a_shuffle_keeps_the_members(bytes32 seed) public pure {
         uint256[] memory ids = new uint256[](9);
-        for (uint256 i = 0; i < 9; ++i) ids[i] = i;
+        for (uint256 i = 0; i < 9; ++i) {
+            ids[i] = i;
+        }
         Committee.shuffle(ids, seed);
         uint256 seen = 0;
-        for (uint256 i = 0; i < 9; ++i) seen |= 1 << ids[i];
+        for (uint256 i = 0; i < 9; ++i) {
+            seen |= 1 << ids[i];
+        }
         assertEq(seen, 511);
     }
 }

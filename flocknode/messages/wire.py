@@ -330,6 +330,18 @@ class WantContributions:
     headers: tuple[Digest, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SeedMessage:
+    """A seed of the sender's column, resealed to a mate that lacks it."""
+
+    KIND: ClassVar[int] = 15
+    SIZE_MAX: ClassVar[int] = 4096
+    SHAPE: ClassVar[tuple[Shape, ...]] = (DIGEST, DIGEST, up_to(CAPSULE_MAX))
+    ctx: Digest
+    header: Digest
+    capsule: bytes
+
+
 Message = (
     SeatKeyMessage
     | SeatKeyBundle
@@ -345,6 +357,7 @@ Message = (
     | Outcome
     | WantKeys
     | WantContributions
+    | SeedMessage
 )
 MESSAGES: tuple[type[Message], ...] = (
     SeatKeyMessage,
@@ -361,5 +374,6 @@ MESSAGES: tuple[type[Message], ...] = (
     Outcome,
     WantKeys,
     WantContributions,
+    SeedMessage,
 )
 GOSSIPED: tuple[type[Message], ...] = (SeatKeyBundle, ContributionHeader, Outcome)

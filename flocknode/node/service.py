@@ -15,6 +15,7 @@ from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.errors import FlockError
 from flocknode.messages.codec import CodecError, decode, encode
+from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
 from flocknode.node.vault import Vault
 from flocknode.ports import BlobStore, Ledger, Network, Signer, Trainer
@@ -31,6 +32,7 @@ from flocknode.protocol.effects import (
     OpenCapsule,
     Penalise,
     Publish,
+    Reseal,
     Send,
     Sign,
     Submit,
@@ -54,6 +56,10 @@ from flocknode.protocol.seating import Seating
 
 TICK_SECONDS = 0.25
 INBOX_EVENTS_MAX = 1024
+GOSSIP_DELAY_SECONDS = 0.5
+"""A gossiped message costs a hundred direct ones, and whoever has a duty hears directly: the
+duties go first."""
+
 THREAD_WORDS_MIN = 1 << 16
 """Below this length a vector's arithmetic takes under a millisecond: no thread is worth it."""
 
@@ -125,7 +131,7 @@ class NodeService:
         """Carry out an effect; return its answer if it is quick, else send it to the inbox."""
         match effect:
             case Publish(message):
-                nursery.start_soon(self._network.publish, TOPIC, encode(message))
+                nursery.start_soon(self._publish, encode(message))
             case Send(peers, message):
                 payload = encode(message)
                 for peer in peers:
@@ -133,8 +139,7 @@ class NodeService:
             case Penalise(peer, reason):
                 log.warning("peer %s: %s", peer.hex()[-8:], reason)
             case Sign(statement):
-                signature = await self._signer.sign(statement)
-                return Signed(statement, signature) if signature else None
+                return await self._sign(statement)
             case Submit(call):
                 nursery.start_soon(self._submit, call)
             case Fetch(root, kind, length, holders):
@@ -147,6 +152,8 @@ class NodeService:
                 nursery.start_soon(self._train, round_, model_root)
             case OpenCapsule():
                 return self._vault.open_capsule(effect)
+            case Reseal():
+                return self._vault.reseal(effect)
             case MaskDelta():
                 return await self._compute(self._vault.mask_delta, effect, nursery)
             case SumMasks():
@@ -157,19 +164,36 @@ class NodeService:
                 self._vault.destroy(ctx)
         return None
 
+    async def _sign(self, statement: Statement) -> Signed | None:
+        try:
+            signature = await self._signer.sign(statement)
+        except FlockError as error:
+            log.warning("signing %s: %s", type(statement).__name__, error)
+            return None
+        return Signed(statement, signature) if signature else None
+
     async def _compute(
         self,
         function: Callable[[Effect], Answer] | Callable[..., Answer],
         effect: MaskDelta | SumMasks | ComputeAggregate,
         nursery: trio.Nursery,
     ) -> Answer | None:
-        if _words(effect.seating) < THREAD_WORDS_MIN:
+        if _words(effect.seating) >= THREAD_WORDS_MIN:
+            nursery.start_soon(self._compute_in_thread, function, effect)
+            return None
+        try:
             return function(effect)
-        nursery.start_soon(self._compute_in_thread, function, effect)
-        return None
+        except FlockError as error:
+            log.warning("%s: %s", type(effect).__name__, error)
+            return None
 
     async def _compute_in_thread(self, function: Callable[..., Answer], effect: Effect) -> None:
-        await self._inbox.send(await trio.to_thread.run_sync(function, effect))
+        try:
+            answer = await trio.to_thread.run_sync(function, effect)
+        except FlockError as error:
+            log.warning("%s: %s", type(effect).__name__, error)
+            return
+        await self._inbox.send(answer)
 
     async def _listen(self) -> None:
         async for frame in self._network.incoming:
@@ -189,6 +213,14 @@ class NodeService:
         while True:
             await trio.sleep(TICK_SECONDS)
             await self._inbox.send(Tick())
+
+    async def _publish(self, payload: bytes) -> None:
+        await trio.sleep(GOSSIP_DELAY_SECONDS)
+        try:
+            await self._network.publish(TOPIC, payload)
+        except FlockError as error:
+            # Whoever missed it asks a seat.
+            log.info("gossip: %s", error)
 
     async def _submit(self, call: Call) -> None:
         try:
@@ -213,15 +245,16 @@ class NodeService:
         await self._inbox.send(VectorHeld(root))
 
     async def _train(self, round_: int, model_root: Digest) -> None:
-        model = self._blobs.get(model_root)
-        assert self._trainer is not None
-        assert model is not None
-        try:
-            delta = await self._trainer.train(round_, model)
-        except FlockError as error:
-            log.warning("training for round %d failed: %s", round_, error)
-            return
-        self._vault.keep_delta(round_, delta)
+        if not self._vault.holds_delta(round_):
+            model = self._blobs.get(model_root)
+            assert self._trainer is not None
+            assert model is not None
+            try:
+                delta = await self._trainer.train(round_, model)
+            except FlockError as error:
+                log.warning("training for round %d failed: %s", round_, error)
+                return
+            self._vault.keep_delta(round_, delta)
         await self._inbox.send(Trained(round_, model_root))
 
 

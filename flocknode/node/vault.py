@@ -22,12 +22,19 @@ from flocknode.primitives import Digest
 from flocknode.privacy.clipping import clip_l2
 from flocknode.privacy.masking import mask, sum_masks
 from flocknode.privacy.quantisation import dither_stream, quantise
-from flocknode.protocol.effects import ComputeAggregate, MaskDelta, OpenCapsule, SumMasks
+from flocknode.protocol.effects import (
+    ComputeAggregate,
+    MaskDelta,
+    OpenCapsule,
+    Reseal,
+    SumMasks,
+)
 from flocknode.protocol.events import (
     AggregateComputed,
     CapsuleOpened,
     DeltaMasked,
     MasksSummed,
+    Resealed,
     SealingKeyMade,
 )
 
@@ -37,7 +44,7 @@ Entropy = Callable[[int], bytes]
 @dataclass(slots=True)
 class _AttemptSecrets:
     sealing_key: SealingKey | None = None
-    seeds: dict[Digest, bytes] = field(default_factory=dict)
+    seeds: dict[Digest, bytes] = field(default_factory=dict, repr=False)
     """Seed of this seat's column, by header digest."""
 
 
@@ -60,9 +67,18 @@ class Vault:
         self._quantised: tuple[int, QuantisedDelta] | None = None
 
     def keep_delta(self, round_: int, delta: ModelDelta) -> None:
-        """Keep what local training changed until the next round."""
-        self._trained = (round_, delta)
-        self._quantised = None
+        """Keep what local training changed until the next round.
+
+        The first delta of a round stays: the sum of a spent attempt counts as known, and a
+        retrained delta in the next would be told apart from it.
+        """
+        if not self.holds_delta(round_):
+            self._trained = (round_, delta)
+            self._quantised = None
+
+    def holds_delta(self, round_: int) -> bool:
+        """Tell whether the round's training is done, so that a retry resends it."""
+        return self._trained is not None and self._trained[0] == round_
 
     def make_sealing_key(self, ctx: Digest) -> SealingKeyMade:
         key = SealingKey.generate()
@@ -106,6 +122,13 @@ class Vault:
         if valid:
             secrets.seeds[effect.header] = seed
         return CapsuleOpened(seating.ctx, effect.header, valid)
+
+    def reseal(self, effect: Reseal) -> Resealed:
+        """Seal a seed of the own column to a mate; the core asks only for seeds that opened."""
+        ctx = effect.seating.ctx
+        seed = self._secrets(ctx).seeds[effect.header]
+        capsule = _seal(effect.suite, effect.key, seed)
+        return Resealed(ctx, effect.header, effect.seat, capsule)
 
     def sum_masks(self, effect: SumMasks) -> MasksSummed:
         """Sum the keystreams of the set; the core asks only for headers whose seed opened."""

@@ -1,6 +1,5 @@
 """One node's place in the network. libp2p lives here and nowhere else."""
 
-# ruff: noqa: E402
 import warnings
 
 with warnings.catch_warnings():

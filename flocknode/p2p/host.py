@@ -98,6 +98,8 @@ class Host:
         # Addresses come from the caller, so nobody needs to be asked for his at every connection.
         self.raw._schedule_identify = _identify_nobody  # noqa: SLF001
         self._swarm = self.raw.get_network()
+        # It dials whoever is known up to half of the limit, whatever its watermarks say.
+        self._swarm.auto_connector.maybe_connect = _connect_nobody
         self._swarm.retry_config = RetryConfig(max_retries=0)
         self.peer = PeerId(self.raw.get_id().to_bytes())
         self._addresses: dict[PeerId, str] = {}
@@ -201,6 +203,10 @@ class Host:
 
 
 def _identify_nobody(*_: object, **__: object) -> None:
+    return
+
+
+async def _connect_nobody(*_: object, **__: object) -> None:
     return
 
 

@@ -141,13 +141,13 @@ class Links:
             try:
                 while True:
                     data = await link.stream.read_some()
-                    delay = volume.take(len(data), trio.current_time())
-                    for payload in unframer.feed(data):
-                        delay = max(delay, frames.take(1, trio.current_time()))
-                        await self._receive(link.peer, payload)
                     # Too fast is no offence: the peer's own queue fills up instead of ours.
-                    if delay > 0:
-                        await trio.sleep(delay)
+                    await trio.sleep(volume.take(len(data), trio.current_time()))
+                    for payload in unframer.feed(data):
+                        delay = frames.take(1, trio.current_time())
+                        if delay > 0:
+                            await trio.sleep(delay)
+                        await self._receive(link.peer, payload)
             except (StreamLostError, OversizedError) as fault:
                 log.debug("link ended peer=%s cause=%s", peer_text(link.peer), fault)
 

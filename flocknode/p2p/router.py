@@ -169,9 +169,9 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
             await stream.reset()
             return
         older = self._guests.get(peer_id)
-        self._guests[peer_id] = stream
         if older is not None:
             await self._begin_anew(peer_id, older, stream)
+        self._guests[peer_id] = stream
         self.manager.run_task(self._handle_new_peer_with_retry, peer_id)
         try:
             await self.continuously_read_stream(_Buffered(stream))
@@ -202,7 +202,6 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
     async def _begin_anew(self, peer_id: ID, older: INetStream, newer: INetStream) -> None:
         """Let go of a session that the peer has lost, perhaps in a crash that was not noticed."""
         self._handle_dead_peer(peer_id)
-        self._guests[peer_id] = newer
         if older.muxed_conn is not newer.muxed_conn:
             # Our half must not be opened on the connection of the peer's former life.
             with contextlib.suppress(*LIBRARY_FAULTS):

@@ -25,6 +25,7 @@ from flocknode.messages.wire import (
     ProposeVote,
     SeatKeyBundle,
     SeatKeyMessage,
+    SeedMessage,
     WantContributions,
     WantKeys,
 )
@@ -38,6 +39,7 @@ from flocknode.protocol.events import (
     CapsuleOpened,
     DeltaMasked,
     MasksSummed,
+    Resealed,
     SealingKeyMade,
     Signed,
 )
@@ -48,13 +50,16 @@ from flocknode.protocol.gossip_rules import (
     check_header,
     check_include_vote,
     check_mask_root,
+    check_named_once,
     check_propose_vote,
     check_seat_key,
     check_vector,
+    require_member,
 )
 from flocknode.protocol.inclusion import Includer
 from flocknode.protocol.pace import Pace
 from flocknode.protocol.proposal import Proposer
+from flocknode.protocol.resealing import Resealer
 from flocknode.protocol.sealing_keys import KeyExchange
 from flocknode.protocol.seating import Seating
 from flocknode.protocol.unmasking import Unmasker
@@ -70,6 +75,7 @@ class SeatDuties:
         self.has_model = False
         self.keys = KeyExchange(seating, seat, pace)
         self.attester = Attester(seating, seat, pace)
+        self.resealer = Resealer(seating, seat, self.keys, self.attester, pace)
         self.includer = Includer(seating, seat, self.attester, pace)
         self.unmasker = Unmasker(seating, seat, self.includer, pace)
         self.proposer = Proposer(seating, seat, self.includer, self.unmasker, pace)
@@ -86,7 +92,7 @@ class SeatDuties:
             effects = opening
             if self.has_model:
                 effects += self.proposer.advance(tip.accepted, timestamp, now)
-            effects += self.proposer.consider(tip.accepted, timestamp)
+                effects += self.proposer.consider(tip.accepted, timestamp)
             return effects + self.proposer.submit_if_due(tip.accepted, timestamp, now)
         if self.seating.inclusion_end <= timestamp < self.seating.abort_at:
             return [] if self.seat in tip.roll else self.includer.answer_roll_call(now)
@@ -133,8 +139,10 @@ class Attempt:
 
     def advance(self, tip: ChainView, final: ChainView, now: Seconds) -> list[Effect]:
         """Take in a block. A tip that has moved on to another attempt leaves nothing to do."""
-        if tip.attempt.drawn is None or tip.attempt.drawn.ctx != self.seating.ctx:
-            self._over = True
+        drawn = tip.attempt.drawn
+        # A block that is undone may bring the attempt back.
+        self._over = drawn is None or drawn.ctx != self.seating.ctx
+        if self._over:
             return []
         self._tip, self._final, self._timestamp = tip.attempt, final, tip.timestamp
         return self._progress(now)
@@ -191,12 +199,14 @@ class Attempt:
                 effects = seat.attester.signed(statement, signature, now) if seat else []
                 return effects + self._progress(now)
             case Include():
-                return seat.includer.signed(statement, signature) if seat else []
+                effects = seat.includer.signed(statement, signature) if seat else []
+                return effects + self._progress(now)
             case MaskRoot():
                 effects = seat.unmasker.signed(statement, signature, now) if seat else []
                 return effects + self._progress(now)
             case Propose():
-                return seat.proposer.signed(statement, signature, now) if seat else []
+                effects = seat.proposer.signed(statement, signature) if seat else []
+                return effects + self._progress(now)
             case Context():
                 return []
 
@@ -227,6 +237,9 @@ class Attempt:
             self.seat.attester.fetch_failed(root)
         return []
 
+    def resealed(self, event: Resealed) -> list[Effect]:
+        return self.seat.resealer.resealed(event) if self.seat else []
+
     def masks_summed(self, event: MasksSummed, now: Seconds) -> list[Effect]:
         if self.seat is None:
             return []
@@ -248,31 +261,41 @@ class Attempt:
             case SeatKeyBundle():
                 return self._hear_bundle(message)
             case ContributionHeader():
-                check_header(message, seating)
+                # By gossip for those who watch; the seats have it with its vector.
                 return []
             case Contribution():
                 return self._hear_contribution(message, sender, now) if seat else []
             case AttestationMessage():
                 return self._hear_attestation(message, now) if seat else []
             case IncludeOffer():
+                check_named_once(message.headers)
                 timestamp = self._timestamp
                 return seat.includer.hear_offer(message, sender, timestamp) if seat else []
             case IncludeVote():
-                vote = check_include_vote(message, seating)
-                return seat.includer.hear_vote(vote) if seat else []
+                return self._hear_include_vote(message, now) if seat else []
             case MaskRootMessage():
                 return self._hear_mask_root(message, now) if seat else []
             case ProposeOffer():
-                return self._hear_proposal(message, sender)
+                return self._hear_proposal(message, sender, now)
             case ProposeVote():
-                vote_ = check_propose_vote(message, seating)
-                return seat.proposer.hear_vote(vote_) if seat else []
+                return self._hear_propose_vote(message, now) if seat else []
             case WantKeys():
-                return seat.keys.answer(sender) if seat else []
+                require_member(sender, seating)
+                return seat.keys.answer(sender, now) if seat else []
             case WantContributions():
-                return seat.attester.answer(message.headers, sender) if seat else []
+                require_member(sender, seating)
+                headers = check_named_once(message.headers)
+                return self._answer(seat, headers, sender, now) if seat else []
+            case SeedMessage():
+                return seat.resealer.hear(message, sender) if seat else []
             case ModelWords() | Outcome():
                 return []
+
+    def _answer(
+        self, seat: SeatDuties, headers: tuple[Digest, ...], sender: PeerId, now: Seconds
+    ) -> list[Effect]:
+        given = seat.attester.answer(headers, sender, now)
+        return given + seat.resealer.answer(headers, sender, now)
 
     def _hear_bundle(self, bundle: SeatKeyBundle) -> list[Effect]:
         keys = check_bundle(bundle, self.seating)
@@ -302,11 +325,22 @@ class Attempt:
         effects = self.seat.unmasker.hear(check_mask_root(message, self.seating))
         return effects + self._progress(now)
 
-    def _hear_proposal(self, offer: ProposeOffer, sender: PeerId) -> list[Effect]:
+    def _hear_include_vote(self, message: IncludeVote, now: Seconds) -> list[Effect]:
+        assert self.seat is not None
+        self.seat.includer.hear_vote(check_include_vote(message, self.seating))
+        return self._progress(now)
+
+    def _hear_propose_vote(self, message: ProposeVote, now: Seconds) -> list[Effect]:
+        assert self.seat is not None
+        self.seat.proposer.hear_vote(check_propose_vote(message, self.seating))
+        return self._progress(now)
+
+    def _hear_proposal(self, offer: ProposeOffer, sender: PeerId, now: Seconds) -> list[Effect]:
         if self.seat is None or self._tip.accepted is None:
             return []
         proposer = self.seat.proposer
-        return proposer.hear_offer(offer, sender, self._tip.accepted, self._timestamp)
+        effects = proposer.hear_offer(offer, sender, self._tip.accepted, self._timestamp)
+        return effects + self._progress(now)
 
     def _collected(self, seat: SeatDuties, now: Seconds) -> list[Effect]:
         if self._tip.accepted:

@@ -5,8 +5,14 @@ from collections.abc import Iterable
 from flocknode.crypto.hashing import headers_hash
 from flocknode.crypto.merkle import TreeKind
 from flocknode.messages.codec import encode
+from flocknode.messages.limits import TRAINERS_MAX
 from flocknode.messages.statements import Attestation
-from flocknode.messages.wire import AttestationMessage, Contribution
+from flocknode.messages.wire import (
+    AttestationMessage,
+    Contribution,
+    ContributionHeader,
+    WantContributions,
+)
 from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.effects import Effect, Fetch, Hold, OpenCapsule, Send, Sign
 from flocknode.protocol.gossip_rules import ValidContribution
@@ -30,6 +36,8 @@ class Attester:
         """Vectors held, by root; empty bytes stand for one too long to travel inline."""
         self._fetching: set[Digest] = set()
         self._opened: set[Digest] = set()
+        self._chosen: dict[int, Digest] = {}
+        """The header that this seat attests of each trainer: the first it held."""
         self._attested: tuple[Digest, ...] = ()
         self._sequence = 0
         self._heard: dict[int, AttestationMessage] = {}
@@ -39,7 +47,7 @@ class Attester:
         effects: list[Effect] = []
         root = valid.header.root
         if valid.digest not in self._contributions:
-            if self._count_of(valid.header.index) >= HEADERS_PER_TRAINER_MAX:
+            if not self._has_room_for(valid):
                 return []
             self._contributions[valid.digest] = valid
             effects += self._open_capsule(valid)
@@ -71,6 +79,11 @@ class Attester:
             and contribution.header.root in self._vectors
         )
 
+    def lacking_seed(self, header: Digest) -> ContributionHeader | None:
+        """Return the known header whose seed is not here, or None."""
+        contribution = self._contributions.get(header)
+        return contribution.header if contribution and header not in self._opened else None
+
     def count(self) -> int:
         return len({c.header.index for c in self._contributions.values()})
 
@@ -82,23 +95,26 @@ class Attester:
         return tuple(self._contributions[h] for h in headers if h in self._contributions)
 
     def held_of(self, trainers: int) -> tuple[ValidContribution, ...]:
-        """Return the held contributions of the roster bitmap ``trainers``."""
-        return tuple(
-            contribution
-            for digest, contribution in self._contributions.items()
-            if trainers >> contribution.header.index & 1 and self.holds(digest)
-        )
+        """Return a held contribution of each of the roster bitmap ``trainers``.
+
+        Of a trainer that signed two headers it is one that a majority of every column attests.
+        """
+        known = (*self.contributions_of(self.attested()), *self._contributions.values())
+        held: dict[int, ValidContribution] = {}
+        for contribution in known:
+            index = contribution.header.index
+            if trainers >> index & 1 and self.holds(contribution.digest):
+                held.setdefault(index, contribution)
+        return tuple(held.values())
 
     def attest(self, timestamp: int) -> list[Effect]:
         """Sign what is held, if it grew and the deadline has not come."""
         if timestamp >= self._seating.attest_deadline:
             return []
-        held = sorted(
-            (contribution.header.index, digest)
-            for digest, contribution in self._contributions.items()
-            if self.holds(digest)
-        )
-        headers = tuple(digest for _, digest in held)
+        for digest, contribution in self._contributions.items():
+            if self.holds(digest):
+                self._chosen.setdefault(contribution.header.index, digest)
+        headers = tuple(digest for _, digest in sorted(self._chosen.items()))
         if headers == self._attested:
             return []
         self._attested = headers
@@ -137,16 +153,25 @@ class Attester:
                 seats.setdefault(header, set()).add(seat)
         return tuple(h for h, s in seats.items() if self._seating.has_column_majorities(s))
 
+    def omitted(self, headers: Iterable[Digest]) -> tuple[Digest, ...]:
+        """Return the attested headers whose trainer ``headers`` leave out, as far as is known."""
+        named = set(headers)
+        trainers = {c.header.index for c in self.contributions_of(named)}
+        left_out = [h for h in self.attested() if h not in named]
+        known = {c.digest: c.header.index for c in self.contributions_of(left_out)}
+        return tuple(h for h in left_out if known.get(h) not in trainers)
+
     def evidence(self, headers: Iterable[Digest]) -> tuple[AttestationMessage, ...]:
         """Return the attestations that name any of ``headers``."""
         wanted = set(headers)
         return tuple(m for m in self._heard.values() if wanted.intersection(m.headers))
 
-    def answer(self, headers: tuple[Digest, ...], peer: PeerId) -> list[Effect]:
-        """Give a mate the contributions that it lacks; long vectors it pulls."""
+    def answer(self, headers: tuple[Digest, ...], peer: PeerId, now: Seconds) -> list[Effect]:
+        """Give a member the contributions that it lacks; long vectors it pulls."""
         return [
             Send((peer,), Contribution(encode(c.header), self._vectors.get(c.header.root, b"")))
             for c in self.contributions_of(headers)
+            if self._pace.every(("answer", peer, c.digest), now)
         ]
 
     def tick(self, timestamp: int, now: Seconds, *, is_open: bool) -> list[Effect]:
@@ -157,7 +182,18 @@ class Attester:
         mine = self._heard.get(self._seat)
         if mine and self._pace.every("attestation", now):
             effects.append(Send(others(self._seating, self._seat), mine))
-        return effects
+        return effects + self._want_attested(now)
+
+    def _want_attested(self, now: Seconds) -> list[Effect]:
+        """Ask a mate for what it attests and this seat lacks; the trainer may be gone."""
+        missing = self.lacking(self.attested())[:TRAINERS_MAX]
+        if not missing or not self._pace.every("want", now):
+            return []
+        mates = self._seating.column(self._seating.column_of(self._seat))
+        # A majority of every column attests it, so some mate does.
+        holders = [m for m in mates if m in self._heard and missing[0] in self._heard[m].headers]
+        holder = self._seating.peers[holders[int(now) % len(holders)]]
+        return [Send((holder,), WantContributions(self._seating.ctx, missing))]
 
     def _open_capsule(self, valid: ValidContribution) -> list[Effect]:
         header = valid.header
@@ -173,5 +209,8 @@ class Attester:
         length = self._seating.vector_bytes
         return Fetch(root, TreeKind.MASKED_VECTOR, length, (sender,))
 
-    def _count_of(self, index: int) -> int:
-        return sum(c.header.index == index for c in self._contributions.values())
+    def _has_room_for(self, valid: ValidContribution) -> bool:
+        """Tell whether to keep another header; what the committee attests always has room."""
+        index = valid.header.index
+        count = sum(c.header.index == index for c in self._contributions.values())
+        return count < HEADERS_PER_TRAINER_MAX or valid.digest in self.attested()

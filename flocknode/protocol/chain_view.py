@@ -29,6 +29,9 @@ from flocknode.protocol.ledger import (
     ValidatorRegistered,
 )
 
+BEACONS_MAX = 64
+"""Beacon requests remembered; an older one is long past its deadline."""
+
 
 @dataclass(frozen=True, slots=True)
 class ValidatorKeys:
@@ -73,7 +76,8 @@ class ChainView:
     timestamp: int = 0
     created: TaskCreated | None = None
     validators: Mapping[int, ValidatorKeys] = field(default_factory=lambda: MappingProxyType({}))
-    beacon: BeaconRound | None = None
+    beacons: Mapping[int, BeaconRound] = field(default_factory=lambda: MappingProxyType({}))
+    """The newest requests by number: tasks share the beacon, and each asks in its own time."""
     attempt: AttemptView = AttemptView()
     settled: RoundSettled | None = None
     paused: bool = False
@@ -103,17 +107,24 @@ class ChainView:
                 keys = {**self.validators, validator: ValidatorKeys(signer, peer)}
                 return replace(self, validators=MappingProxyType(keys))
             case BeaconRequested(request, members, deadline):
-                return replace(self, beacon=BeaconRound(request, members, deadline))
+                return self._ask(BeaconRound(request, members, deadline))
             case BeaconRevealed(request, member):
                 return self._reveal(request, member)
             case _:
                 return self._apply_task(event) if event.task == self.task else self
 
+    def _ask(self, beacon: BeaconRound) -> "ChainView":
+        beacons = {**self.beacons, beacon.request: beacon}
+        while len(beacons) > BEACONS_MAX:
+            del beacons[min(beacons)]
+        return replace(self, beacons=MappingProxyType(beacons))
+
     def _reveal(self, request: int, member: int) -> "ChainView":
-        beacon = self.beacon
-        if beacon is None or beacon.request != request:
+        beacon = self.beacons.get(request)
+        if beacon is None:
             return self
-        return replace(self, beacon=replace(beacon, revealed=beacon.revealed | {member}))
+        answered = replace(beacon, revealed=beacon.revealed | {member})
+        return replace(self, beacons=MappingProxyType({**self.beacons, request: answered}))
 
     def _apply_task(self, event: LedgerEvent) -> "ChainView":
         attempt = self.attempt

@@ -103,6 +103,18 @@ class OpenCapsule:
 
 
 @dataclass(frozen=True, slots=True)
+class Reseal:
+    """Seal a held seed to a mate of the own column; answered by ``Resealed``."""
+
+    seating: Seating
+    header: Digest
+    seat: int
+    """The mate's."""
+    suite: int
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SumMasks:
     """Sum this column's keystreams over ``headers``; answered by ``MasksSummed``."""
 
@@ -140,6 +152,7 @@ Effect = (
     | Train
     | MaskDelta
     | OpenCapsule
+    | Reseal
     | SumMasks
     | ComputeAggregate
     | DestroySecrets

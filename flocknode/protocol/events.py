@@ -88,6 +88,17 @@ class CapsuleOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class Resealed:
+    """A held seed is sealed to the mate in ``seat``."""
+
+    ctx: Digest
+    header: Digest
+    seat: int
+    capsule: bytes
+    """Empty when the mate's key is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class MasksSummed:
     """The seat's column keystreams over one set are summed; the bytes are held."""
 
@@ -120,6 +131,7 @@ Event = (
     | Trained
     | DeltaMasked
     | CapsuleOpened
+    | Resealed
     | MasksSummed
     | AggregateComputed
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.errors import SignatureError
-from flocknode.crypto.hashing import capsules_hash, headers_hash, seeds_hash
+from flocknode.crypto.hashing import capsules_hash, headers_hash, seeds_hash, sha256
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.crypto.sealing import sealing_key_hash
 from flocknode.crypto.signing import recover
@@ -23,7 +23,7 @@ from flocknode.messages.wire import (
     SeatKeyBundle,
     SeatKeyMessage,
 )
-from flocknode.primitives import Address, Digest
+from flocknode.primitives import Address, Digest, PeerId
 from flocknode.protocol.seating import Seating
 
 
@@ -37,10 +37,11 @@ class GossipReject(FlockError):
 
 @dataclass(frozen=True, slots=True)
 class ValidContribution:
-    """A header that passed every rule, and its EIP-712 digest."""
+    """A header that passed every rule."""
 
     header: ContributionHeader
     digest: Digest
+    """SHA-256 of ``record``: a trainer can sign one header in many ways, and the leaves differ."""
     record: bytes
     """The inclusion leaf: the header's EIP-712 words and its signature."""
 
@@ -55,8 +56,7 @@ def require_ctx(ctx: Digest, seating: Seating | None) -> Seating:
 
 def require_signature(
     domain: Domain, statement: Statement, signature: bytes, signer: Address
-) -> Digest:
-    """Return the digest of ``statement``."""
+) -> None:
     digest = statement_digest(domain, statement)
     # [REJECT] The signature is well-formed and the signer's.
     try:
@@ -65,7 +65,6 @@ def require_signature(
         raise GossipReject("malformed signature") from error
     if not valid:
         raise GossipReject("signature of somebody else")
-    return digest
 
 
 def require_seat(seat: int, seating: Seating) -> int:
@@ -84,7 +83,7 @@ def check_seat_key(message: SeatKeyMessage, seating: Seating) -> SeatKeyMessage:
 
 def check_bundle(bundle: SeatKeyBundle, seating: Seating) -> tuple[SeatKeyMessage, ...]:
     """Return the sealing keys of a bundle, each checked as if it had come alone."""
-    keys = []
+    keys: list[SeatKeyMessage] = []
     for data in bundle.keys:
         # [REJECT] Every part of a bundle is a sealing key of this attempt.
         try:
@@ -93,10 +92,13 @@ def check_bundle(bundle: SeatKeyBundle, seating: Seating) -> tuple[SeatKeyMessag
             raise GossipReject("undecodable key in a bundle") from error
         if not isinstance(key, SeatKeyMessage) or key.ctx != seating.ctx:
             raise GossipReject("stranger in a bundle of keys")
+        # [REJECT] A bundle names each seat once, in the order of seats.
+        if keys and key.seat <= keys[-1].seat:
+            raise GossipReject("a bundle out of order")
         keys.append(check_seat_key(key, seating))
-    # [REJECT] A bundle names a seat once.
-    if len({key.seat for key in keys}) != len(keys):
-        raise GossipReject("a seat twice in a bundle")
+    # [REJECT] A bundle holds a majority of every column: less is of no use to a trainer.
+    if not seating.has_column_majorities({key.seat for key in keys}):
+        raise GossipReject("a bundle for too few seats")
     return tuple(keys)
 
 
@@ -113,7 +115,7 @@ def check_header(header: ContributionHeader, seating: Seating) -> ValidContribut
     if len(header.commitments) != terms.columns or len(header.capsules) != terms.seats:
         raise GossipReject("commitments or capsules missing")
     statement = header.statement(seeds_hash(header.commitments), capsules_hash(header.capsules))
-    digest = require_signature(seating.domain, statement, header.signature, header.trainer)
+    require_signature(seating.domain, statement, header.signature, header.trainer)
     # [REJECT] A majority of every column can open its capsule.
     present = {seat for seat in seating.seats if header.capsules[seat]}
     if not seating.has_column_majorities(present):
@@ -122,7 +124,8 @@ def check_header(header: ContributionHeader, seating: Seating) -> ValidContribut
     frozen = seating.drawn.frozen_trainers
     if frozen and not frozen >> header.index & 1:
         raise GossipIgnore("not in the frozen set")
-    return ValidContribution(header, digest, statement.record(header.signature))
+    record = statement.record(header.signature)
+    return ValidContribution(header, sha256(record), record)
 
 
 def check_vector(vector: bytes, root: Digest, kind: TreeKind, length: int) -> bytes:
@@ -134,12 +137,23 @@ def check_vector(vector: bytes, root: Digest, kind: TreeKind, length: int) -> by
 
 def check_attestation(message: AttestationMessage, seating: Seating) -> AttestationMessage:
     require_seat(message.seat, seating)
-    # [REJECT] An attestation names a header once.
-    if len(set(message.headers)) != len(message.headers):
-        raise GossipReject("a header twice in an attestation")
+    check_named_once(message.headers)
     statement = message.statement(headers_hash(message.headers))
     require_signature(seating.domain, statement, message.signature, seating.signer_of(message.seat))
     return message
+
+
+def check_named_once(headers: tuple[Digest, ...]) -> tuple[Digest, ...]:
+    # [REJECT] An attestation, an offer and a question name a header once.
+    if len(set(headers)) != len(headers):
+        raise GossipReject("a header named twice")
+    return headers
+
+
+def require_member(sender: PeerId, seating: Seating) -> None:
+    # [IGNORE] Questions come from a seat or a trainer of the task; answers are longer than they.
+    if sender not in seating.members:
+        raise GossipIgnore("a question of a stranger")
 
 
 def check_include_vote(vote: IncludeVote, seating: Seating) -> IncludeVote:

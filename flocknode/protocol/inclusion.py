@@ -29,7 +29,9 @@ class Includer:
         self._summing: set[Digest] = set()
         self._signing: dict[int, Include] = {}
         """What this seat signs in each view: once, whatever is offered later."""
+        self._own: dict[int, IncludeVote] = {}
         self._votes: dict[int, dict[int, IncludeVote]] = {}
+        """What seats answered to the own offers."""
         self._asked: set[int] = set()
         self._refused: set[int] = set()
 
@@ -59,7 +61,9 @@ class Includer:
         first = self._offers.setdefault(view, offer)
         if first != offer:
             return []
-        vote = self._votes.get(view, {}).get(self._seat)
+        # An offer that comes again tells that question or answer may be lost.
+        self._asked.discard(view)
+        vote = self._own.get(view)
         return [self._to_proposer(vote)] if vote else self.consider(timestamp)
 
     def consider(self, timestamp: int) -> list[Effect]:
@@ -115,23 +119,21 @@ class Includer:
             include.commitment,
             signature,
         )
+        self._own[include.view] = vote
         if self._seating.proposer_of(include.view) == self._seat:
-            return self.hear_vote(vote)
-        self._votes.setdefault(include.view, {})[self._seat] = vote
+            self.hear_vote(vote)
+            return []
         return [self._to_proposer(vote)]
 
-    def hear_vote(self, vote: IncludeVote) -> list[Effect]:
-        """Count a vote for the own offer; with all of them there is nothing to wait for."""
+    def hear_vote(self, vote: IncludeVote) -> None:
+        """Count a vote for the own offer."""
         mine = self._seating.proposer_of(vote.view) == self._seat
         offered = self._offered(vote.view)
-        if not mine or offered is None or not _is_for(vote, offered):
-            return []
-        votes = self._votes.setdefault(vote.view, {})
-        votes.setdefault(vote.seat, vote)
-        return self._submit(vote.view) if len(votes) == self._seating.terms.seats else []
+        if mine and offered is not None and _is_for(vote, offered):
+            self._votes.setdefault(vote.view, {}).setdefault(vote.seat, vote)
 
     def submit_if_due(self, timestamp: int, now: Seconds) -> list[Effect]:
-        """Submit with a majority of every column once the rest had its chance."""
+        """Submit with all votes, or with a majority of every column after a moment's grace."""
         view = self._seating.inclusion_view(timestamp)
         votes = self._votes.get(view, {}) if view is not None else {}
         if view is None or not self._seating.has_column_majorities(set(votes)):
@@ -139,15 +141,15 @@ class Includer:
         if self._seating.proposer_of(view) != self._seat:
             return []
         patient = self._pace.after(("votes", view), now, GRACE_SECONDS)
-        return self._submit(view) if patient and self._pace.every("submit", now) else []
+        ready = patient or len(votes) == self._seating.terms.seats
+        return self._submit(view) if ready and self._pace.every(("set", view), now) else []
 
     def answer_roll_call(self, now: Seconds) -> list[Effect]:
         """Put an own INCLUDE of this attempt on chain; sign an empty one if there is none."""
         if not self._pace.every("roll call", now):
             return []
-        own = [votes[self._seat] for votes in self._votes.values() if self._seat in votes]
-        if own:
-            return [Submit(self._roll_call(own[-1]))]
+        if self._own:
+            return [Submit(self._roll_call(self._own[max(self._own)]))]
         last = self._seating.terms.views - 1
         if last in self._signing:
             return []
@@ -156,10 +158,10 @@ class Includer:
         return [Sign(self._signing[last])]
 
     def _choose(self, timestamp: int) -> InclusionSet | None:
-        attested = self._attester.attested()
-        if self._attester.lacking(attested):
-            return None
-        chosen = form_set(self._attester.contributions_of(attested), self._seating)
+        """Form the set of one held header of every attested trainer, or None if one is lacking."""
+        known = self._attester.contributions_of(self._attester.attested())
+        held = {c.header.index: c for c in known if self._attester.holds(c.digest)}
+        chosen = form_set(held.values(), self._seating)
         return chosen if chosen and self._is_acceptable(chosen, timestamp) else None
 
     def _is_acceptable(self, chosen: InclusionSet, timestamp: int) -> bool:
@@ -170,7 +172,7 @@ class Includer:
             count >= self._seating.terms.trainers_min
             and (whole or timestamp >= self._seating.views_begin)
             and (not frozen or chosen.trainers == frozen)
-            and set(self._attester.attested()) <= set(chosen.headers)
+            and not self._attester.omitted(chosen.headers)
         )
 
     def _ask(self, missing: tuple[Digest, ...], view: int) -> list[Effect]:
@@ -179,11 +181,11 @@ class Includer:
         return [Send((proposer,), WantContributions(self._seating.ctx, missing))]
 
     def _refuse(self, offer: IncludeOffer, view: int) -> list[Effect]:
-        """Refuse by sending the attestations that the refusal rests on."""
+        """Refuse by showing all seats the attestations that it rests on: the next may propose."""
         self._refused.add(view)
-        omitted = set(self._attester.attested()) - set(offer.headers)
-        proposer = self._seating.peers[self._seating.proposer_of(view)]
-        return [Send((proposer,), m) for m in self._attester.evidence(omitted)]
+        omitted = self._attester.omitted(offer.headers)
+        seats = others(self._seating, self._seat)
+        return [Send(seats, m) for m in self._attester.evidence(omitted)]
 
     def _sign(self, view: int, chosen: InclusionSet, mask_root: Digest) -> list[Effect]:
         commitment = mask_commitment(self._seating.ctx, self._seat, mask_root)

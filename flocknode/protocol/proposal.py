@@ -34,7 +34,9 @@ class Proposer:
         self._computed: dict[tuple[Digest, ...], AggregateComputed] = {}
         self._offers: dict[int, ProposeOffer] = {}
         self._signing: dict[int, Propose] = {}
+        self._own: dict[int, ProposeVote] = {}
         self._votes: dict[int, dict[int, ProposeVote]] = {}
+        """What seats answered to the own offers."""
 
     def advance(self, accepted: SetAccepted, timestamp: int, now: Seconds) -> list[Effect]:
         """Do what the mask roots at hand allow: pull, compute, offer."""
@@ -42,7 +44,7 @@ class Proposer:
             return []
         roots = self._unmasker.choose(accepted, timestamp)
         if roots is None:
-            return []
+            return self._unmasker.fetch_signed(accepted, timestamp, now)
         if not self._unmasker.holds_all(roots):
             return self._unmasker.fetch_missing(accepted, roots, now)
         if roots not in self._computed:
@@ -55,24 +57,30 @@ class Proposer:
     def hear_offer(
         self, offer: ProposeOffer, sender: PeerId, accepted: SetAccepted, timestamp: int
     ) -> list[Effect]:
-        """Keep the first offer of the view's proposer and answer it."""
+        """Keep the first offer of the view's proposer; repeat the own answer to it."""
         view = self._seating.proposal_view(timestamp, accepted.accepted_at)
         if view != offer.view or sender != self._seating.peers[self._seating.proposer_of(view)]:
             return []
         if self._offers.setdefault(view, offer) != offer:
             return []
-        vote = self._votes.get(view, {}).get(self._seat)
-        return [self._to_proposer(vote)] if vote else self.consider(accepted, timestamp)
+        vote = self._own.get(view)
+        return [self._to_proposer(vote)] if vote else []
 
     def consider(self, accepted: SetAccepted, timestamp: int) -> list[Effect]:
-        """Sign PROPOSE for the view's offer as soon as it equals the own computation."""
+        """Sign PROPOSE for the view's offer as soon as it equals the own computation.
+
+        After ``root_deadline`` the offer's roots may be others than the own choice.
+        """
         view = self._seating.proposal_view(timestamp, accepted.accepted_at)
         offer = self._offers.get(view) if view is not None else None
         if view is None or offer is None or view in self._signing:
             return []
-        mine = self._computed.get(offer.mask_roots)
-        if mine is None or not self._is_acceptable(offer, accepted, timestamp):
+        if not self._is_acceptable(offer, accepted, timestamp):
             return []
+        mine = self._computed.get(offer.mask_roots)
+        if mine is None:
+            held = self._unmasker.holds_all(offer.mask_roots)
+            return self._compute(accepted, offer.mask_roots) if held else []
         if (mine.aggregate_root, mine.model_root) != (offer.aggregate_root, offer.model_root):
             return []
         self._signing[view] = Propose(
@@ -85,7 +93,7 @@ class Proposer:
         )
         return [Sign(self._signing[view])]
 
-    def signed(self, propose: Propose, signature: bytes, now: Seconds) -> list[Effect]:
+    def signed(self, propose: Propose, signature: bytes) -> list[Effect]:
         """Send the vote to the view's proposer."""
         if self._signing.get(propose.view) != propose:
             return []
@@ -99,24 +107,21 @@ class Proposer:
             propose.model_root,
             signature,
         )
+        self._own[propose.view] = vote
         if self._seating.proposer_of(propose.view) == self._seat:
-            return self.hear_vote(vote)
-        self._votes.setdefault(propose.view, {})[self._seat] = vote
-        self._pace.mark(("propose vote", propose.view), now)
+            self.hear_vote(vote)
+            return []
         return [self._to_proposer(vote)]
 
-    def hear_vote(self, vote: ProposeVote) -> list[Effect]:
-        """Count a vote for the own proposal; with all of them there is nothing to wait for."""
+    def hear_vote(self, vote: ProposeVote) -> None:
+        """Count a vote for the own proposal."""
         mine = self._signing.get(vote.view)
         is_proposer = self._seating.proposer_of(vote.view) == self._seat
-        if not is_proposer or mine is None or vote.statement() != mine:
-            return []
-        votes = self._votes.setdefault(vote.view, {})
-        votes.setdefault(vote.seat, vote)
-        return self._submit(vote.view) if len(votes) == self._seating.terms.seats else []
+        if is_proposer and mine is not None and vote.statement() == mine:
+            self._votes.setdefault(vote.view, {}).setdefault(vote.seat, vote)
 
     def submit_if_due(self, accepted: SetAccepted, timestamp: int, now: Seconds) -> list[Effect]:
-        """Submit with a quorum once the rest had its chance."""
+        """Submit with all votes, or with a quorum after a moment's grace."""
         view = self._seating.proposal_view(timestamp, accepted.accepted_at)
         votes = self._votes.get(view, {}) if view is not None else {}
         if view is None or len(votes) < self._seating.terms.proposal_quorum:
@@ -124,7 +129,8 @@ class Proposer:
         if self._seating.proposer_of(view) != self._seat:
             return []
         patient = self._pace.after(("propose votes", view), now, GRACE_SECONDS)
-        return self._submit(view) if patient and self._pace.every("propose", now) else []
+        ready = patient or len(votes) == self._seating.terms.seats
+        return self._submit(view) if ready and self._pace.every(("model", view), now) else []
 
     def share_model(self, proposal: ProposalAccepted, peers: tuple[PeerId, ...]) -> list[Effect]:
         """Send a short model to nodes that did not compute it, once it is on chain."""
@@ -153,8 +159,8 @@ class Proposer:
         offer = self._offers.get(view) or ProposeOffer(
             self._seating.ctx, view, roots, mine.aggregate_root, mine.model_root
         )
-        own = self.hear_offer(offer, self._seating.peers[self._seat], accepted, timestamp)
-        return [Send(others(self._seating, self._seat), offer), *own]
+        self._offers.setdefault(view, offer)
+        return [Send(others(self._seating, self._seat), offer)]
 
     def _is_acceptable(self, offer: ProposeOffer, accepted: SetAccepted, timestamp: int) -> bool:
         return len(offer.mask_roots) == self._seating.terms.columns and all(

@@ -26,12 +26,14 @@ from flocknode.protocol.events import (
     FetchFailed,
     MasksSummed,
     MessageReceived,
+    Resealed,
     SealingKeyMade,
     Signed,
     Tick,
     Trained,
     VectorHeld,
 )
+from flocknode.protocol.gossip_memory import GossipMemory
 from flocknode.protocol.gossip_rules import (
     GossipIgnore,
     GossipReject,
@@ -70,8 +72,9 @@ class RoundMachine:
         self._pace = Pace()
         self._tip = self._final = ChainView(task)
         self._seatings: dict[Digest, Seating] = {}
+        self._gossip: dict[Digest, GossipMemory] = {}
         self._attempt: Attempt | None = None
-        self._early: deque[tuple[PeerId, Digest, Message]] = deque(maxlen=EARLY_MESSAGES_MAX)
+        self._early: deque[tuple[PeerId, Digest, Message]] = deque()
         self._models = {initial_model}
         self._offered_models: dict[Digest, bytes] = {}
         self._shared: Digest | None = None
@@ -114,6 +117,8 @@ class RoundMachine:
                 return (
                     attempt.capsule_opened(event, now) if attempt and self._is_current(ctx) else []
                 )
+            case Resealed(ctx):
+                return attempt.resealed(event) if attempt and self._is_current(ctx) else []
             case MasksSummed(ctx):
                 return attempt.masks_summed(event, now) if attempt and self._is_current(ctx) else []
             case AggregateComputed(ctx):
@@ -125,12 +130,15 @@ class RoundMachine:
         """Apply the rules for forwarding gossip; raise GossipIgnore or GossipReject."""
         match message:
             case Outcome():
-                # [IGNORE] The round is one that this node saw settle, or is about to.
                 require_ctx(message.ctx, self._seatings.get(message.ctx))
+                self._gossip[message.ctx].admit_outcome(message)
             case SeatKeyBundle():
-                check_bundle(message, require_ctx(message.ctx, self._seatings.get(message.ctx)))
+                seating = require_ctx(message.ctx, self._seatings.get(message.ctx))
+                keys = check_bundle(message, seating)
+                self._gossip[message.ctx].admit_bundle(len(keys))
             case ContributionHeader():
-                check_header(message, require_ctx(message.ctx, self._seatings.get(message.ctx)))
+                seating = require_ctx(message.ctx, self._seatings.get(message.ctx))
+                self._gossip[message.ctx].admit_header(check_header(message, seating))
             case _:
                 # [REJECT] Only keys, headers and outcomes travel by gossip.
                 raise GossipReject("not a gossiped kind")
@@ -139,6 +147,9 @@ class RoundMachine:
         self._tip, self._final = tip, final
         for drawn in (tip.attempt.drawn, final.attempt.drawn):
             self._take_seats(drawn, tip)
+        drawn = tip.attempt.drawn
+        if drawn and drawn.ctx in self._gossip:
+            self._gossip[drawn.ctx].note_outcome(tip.attempt)
         effects = self._change_attempt(final, now)
         if self._attempt:
             effects += self._attempt.advance(tip, final, now)
@@ -162,8 +173,10 @@ class RoundMachine:
         seating = take_seats(self._domain, view.terms, self._roster, drawn, peers)
         if seating:
             self._seatings[drawn.ctx] = seating
+            self._gossip[drawn.ctx] = GossipMemory()
         while len(self._seatings) > SEATINGS_MAX:
-            del self._seatings[next(iter(self._seatings))]
+            oldest = next(iter(self._seatings))
+            del self._seatings[oldest], self._gossip[oldest]
 
     def _change_attempt(self, final: ChainView, now: Seconds) -> list[Effect]:
         """Begin an attempt once its draw is final: seats and trainers bind themselves to it."""
@@ -186,9 +199,13 @@ class RoundMachine:
         return self._attempt.outcome()
 
     def _replay(self, now: Seconds) -> list[Effect]:
-        early, self._early = self._early, deque(maxlen=EARLY_MESSAGES_MAX)
+        """Hear what came before the draw was final; the rest belongs to no attempt that came."""
+        early, self._early = self._early, deque()
         return [
-            effect for sender, _, message in early for effect in self._receive(sender, message, now)
+            effect
+            for sender, ctx, message in early
+            if self._is_current(ctx)
+            for effect in self._receive(sender, message, now)
         ]
 
     def _receive(self, sender: PeerId, message: Message, now: Seconds) -> list[Effect]:
@@ -213,8 +230,17 @@ class RoundMachine:
         tip = self._tip.attempt.drawn
         if ctx in self._seatings and (tip is None or tip.ctx != ctx):
             return
+        if not self._is_member(sender) or len(self._early) >= EARLY_MESSAGES_MAX:
+            return
         if sum(known == sender for known, _, _ in self._early) < EARLY_PER_SENDER_MAX:
             self._early.append((sender, ctx, message))
+
+    def _is_member(self, peer: PeerId) -> bool:
+        """Tell whether ``peer`` is a trainer or a validator: a stranger has no early say."""
+        validators = self._tip.validators.values()
+        return any(peer == keys.peer for keys in validators) or any(
+            peer == entry.peer for entry in self._roster.entries
+        )
 
     def _is_current(self, ctx: Digest | None) -> bool:
         return self._attempt is not None and self._attempt.seating.ctx == ctx

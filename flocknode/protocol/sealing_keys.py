@@ -7,7 +7,7 @@ from flocknode.messages.wire import SeatKeyBundle, SeatKeyMessage
 from flocknode.primitives import PeerId, Seconds
 from flocknode.protocol.effects import Effect, MakeSealingKey, Publish, Send, Sign
 from flocknode.protocol.events import SealingKeyMade
-from flocknode.protocol.pace import RESEND_SECONDS, Pace
+from flocknode.protocol.pace import IMPATIENT_SECONDS, RESEND_SECONDS, Pace
 from flocknode.protocol.seating import Seating
 
 
@@ -49,11 +49,16 @@ class KeyExchange:
             self._keys.setdefault(key.seat, key)
         self._bundled = max(self._bundled, len(keys))
 
-    def answer(self, peer: PeerId) -> list[Effect]:
-        """Answer a trainer that gossip did not reach."""
+    def answer(self, peer: PeerId, now: Seconds) -> list[Effect]:
+        """Answer a member that gossip did not reach."""
         if not self._seating.has_column_majorities(set(self._keys)):
             return []
+        if not self._pace.every(("answer", peer), now, IMPATIENT_SECONDS):
+            return []
         return [Send((peer,), self._bundle())]
+
+    def key_of(self, seat: int) -> SeatKeyMessage | None:
+        return self._keys.get(seat)
 
     def tick(self, now: Seconds) -> list[Effect]:
         """Repeat the own key and, in turn, publish what the bundler did not."""
@@ -81,7 +86,9 @@ class KeyExchange:
         if self._bundled >= len(self._keys):
             return []
         self._bundled = len(self._keys)
-        return [Publish(self._bundle())]
+        trainers = tuple(entry.peer for entry in self._seating.roster.entries)
+        bundle = self._bundle()
+        return [Send(trainers, bundle), Publish(bundle)]
 
 
 def others(seating: Seating, seat: int) -> tuple[PeerId, ...]:

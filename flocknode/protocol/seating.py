@@ -32,6 +32,11 @@ class Seating:
         return range(self.terms.seats)
 
     @property
+    def members(self) -> frozenset[PeerId]:
+        """Return the peers of all seats and trainers."""
+        return frozenset(self.peers).union(entry.peer for entry in self.roster.entries)
+
+    @property
     def vector_bytes(self) -> int:
         """Length of one vector of ring words."""
         return self.terms.integers.words * self.terms.integers.width // 8
@@ -110,7 +115,13 @@ def take_seats(
     drawn: CommitteeDrawn,
     peers: Mapping[int, PeerId],
 ) -> Seating | None:
-    """Return the seating of a draw, or None if the chain's ``ctx`` is not the one we compute."""
+    """Return the seating of a draw, or None if the chain's ``ctx`` is not the one we compute.
+
+    A committee of another size, or with a validator whose peer nobody named, is none either.
+    """
+    named = len(drawn.committee) == len(drawn.signers) == terms.seats
+    if not named or not peers.keys() >= set(drawn.committee):
+        return None
     context = Context(
         drawn.task,
         drawn.round,

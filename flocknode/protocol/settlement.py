@@ -36,20 +36,28 @@ class ChainDuties:
         return next(matches, None)
 
     def _reveal(self, me: int, final: ChainView, now: Seconds) -> list[Effect]:
-        """Answer a final request only: a preimage that is out cannot be taken back."""
-        beacon = final.beacon
-        if beacon is None or me not in beacon.members or me in beacon.revealed:
-            return []
-        due = final.timestamp < beacon.deadline and self._pace.every(
-            ("reveal", beacon.request), now
+        """Answer a final request only: a preimage that is out cannot be taken back.
+
+        The oldest comes first: an onion is peeled in the order of requests.
+        """
+        due = (
+            request
+            for request, beacon in sorted(final.beacons.items())
+            if me in beacon.members
+            and me not in beacon.revealed
+            and final.timestamp < beacon.deadline
         )
-        return [Submit(Reveal(beacon.request))] if due else []
+        oldest = next(due, None)
+        if oldest is None or not self._pace.every(("reveal", oldest), now):
+            return []
+        return [Submit(Reveal(oldest))]
 
     def _draw(self, me: int, tip: ChainView, now: Seconds) -> list[Effect]:
-        attempt, beacon = tip.attempt, tip.beacon
-        if attempt.opened is None or attempt.drawn or beacon is None:
+        attempt = tip.attempt
+        if attempt.opened is None or attempt.drawn:
             return []
-        if beacon.request != attempt.opened.request or not beacon.is_settled(tip.timestamp):
+        beacon = tip.beacons.get(attempt.opened.request)
+        if beacon is None or not beacon.is_settled(tip.timestamp):
             return []
         call = Draw(self._task) if beacon.has_quorum() else Poke(self._task)
         return self._in_turn(call, (beacon.request, call), me, tip, now)

@@ -72,8 +72,8 @@ class Unmasker:
 
     def hear(self, message: MaskRootMessage) -> list[Effect]:
         """Keep a seat's first root; keep and serve the bytes that came along."""
-        self._roots.setdefault(message.seat, message)
-        if not message.vector or message.root in self._held:
+        first = self._roots.setdefault(message.seat, message)
+        if not message.vector or first.root != message.root or message.root in self._held:
             return []
         self._held.add(message.root)
         return [Hold(message.root, message.vector)]
@@ -112,15 +112,23 @@ class Unmasker:
         self, accepted: SetAccepted, roots: tuple[Digest, ...], now: Seconds
     ) -> list[Effect]:
         """Pull the sums that did not travel inline from whoever signed them."""
+        return [
+            effect
+            for column, root in enumerate(roots)
+            for effect in self._fetch(
+                root, self._signers(column, accepted.inclusion_root)[root], now
+            )
+        ]
+
+    def fetch_signed(self, accepted: SetAccepted, timestamp: int, now: Seconds) -> list[Effect]:
+        """After ``root_deadline``, pull what was signed in columns without a majority."""
+        if timestamp < self._seating.root_deadline(accepted.accepted_at):
+            return []
         effects: list[Effect] = []
-        for column, root in enumerate(roots):
-            if root in self._held or not self._pace.every(("pull", root), now):
-                continue
-            seats = self._signers(column, accepted.inclusion_root)[root]
-            # Different seats start with different holders.
-            order = sorted(seats, key=lambda seat: (seat - self._seat) % self._seating.terms.seats)
-            holders = tuple(self._seating.peers[seat] for seat in order)
-            effects.append(Fetch(root, TreeKind.MASK_SUM, self._seating.vector_bytes, holders))
+        for column in range(self._seating.terms.columns):
+            signers = self._signers(column, accepted.inclusion_root)
+            if self._majority(signers) is None:
+                effects += [e for r, s in signers.items() for e in self._fetch(r, s, now)]
         return effects
 
     def holds_all(self, roots: tuple[Digest, ...]) -> bool:
@@ -131,6 +139,14 @@ class Unmasker:
         if self._mine is None or not self._pace.every("mask root", now):
             return []
         return [Send(others(self._seating, self._seat), self._mine)]
+
+    def _fetch(self, root: Digest, seats: list[int], now: Seconds) -> list[Effect]:
+        if root in self._held or not self._pace.every(("pull", root), now):
+            return []
+        # Different seats start with different holders.
+        order = sorted(seats, key=lambda seat: (seat - self._seat) % self._seating.terms.seats)
+        holders = tuple(self._seating.peers[seat] for seat in order)
+        return [Fetch(root, TreeKind.MASK_SUM, self._seating.vector_bytes, holders)]
 
     def _signers(self, column: int, inclusion_root: Digest) -> dict[Digest, list[int]]:
         signers: dict[Digest, list[int]] = {}

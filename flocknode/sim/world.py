@@ -34,6 +34,7 @@ from flocknode.protocol.effects import (
     OpenCapsule,
     Penalise,
     Publish,
+    Reseal,
     Send,
     Sign,
     Submit,
@@ -51,7 +52,7 @@ from flocknode.protocol.events import (
     VectorHeld,
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
-from flocknode.protocol.ledger import Call, OpenRound, Reveal
+from flocknode.protocol.ledger import Call, LedgerEvent, OpenRound, Reveal
 from flocknode.protocol.roster import Roster, RosterEntry
 from flocknode.protocol.round import RoundMachine
 from flocknode.sim.abi import CallReverted
@@ -75,7 +76,12 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """The node is gone for good."""
+    """The node is gone until it joins again, if it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The node comes, or comes back with everything it knew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,15 @@ class NewBlock:
     """The node's follower looks at the chain."""
 
 
-Happening = Event | Crash | NewBlock
+@dataclass(frozen=True, slots=True)
+class Gossiped:
+    """A message reaches a node by gossip, which judges it before it is delivered."""
+
+    author: PeerId
+    message: Message
+
+
+Happening = Event | Crash | Join | NewBlock | Gossiped
 
 
 @dataclass(order=True, slots=True)
@@ -98,11 +112,11 @@ class SimulatedNode:
     """A real machine and vault behind simulated ports."""
 
     def __init__(self, world: "World", name: int) -> None:
-        draw = world.random.randbytes
+        draw = world.identities.randbytes
         self.key = SigningKey(draw(32))
         self.peer = PeerId(draw(34))
         self.blobs = MemoryBlobs()
-        self.vault = Vault(self.blobs, entropy=draw)
+        self.vault = Vault(self.blobs, entropy=world.random.randbytes, rounding=self._rounding)
         self.fold = ChainFold(TASK)
         self.seen: Digest | None = None
         self.name = name
@@ -113,6 +127,10 @@ class SimulatedNode:
         while len(self.onion) < ONION_LAYERS:
             self.onion.append(keccak256(self.onion[-1]))
         self.machine: RoundMachine
+
+    def _rounding(self, round_: int) -> bytes:
+        """Return the dither secret of a round: the node's own, whatever the network does."""
+        return hashlib.sha256(b"rounding" + self.peer + round_.to_bytes(8, "big")).digest()
 
 
 class World:
@@ -126,8 +144,11 @@ class World:
         validators: int,
         faults: Faults | None = None,
         block_seconds: float = 0.2,
+        identities: int | None = None,
     ) -> None:
+        """Draw keys, onions, deltas and rounding from ``identities``, all else from ``seed``."""
         self.random = random.Random(seed)
+        self.identities = random.Random(seed if identities is None else identities)
         self.terms = terms
         self.faults = faults or Faults()
         self.block_seconds = block_seconds
@@ -151,18 +172,43 @@ class World:
         """Hex digest of everything that happened so far, in order."""
         return self._trace.hexdigest()
 
-    def run(self, *, seconds: float) -> None:
-        """Run for that much simulated time, or until every round of the task has settled."""
+    def run(self, *, seconds: float, beyond: float = 0.0) -> None:
+        """Run for that much simulated time, or until ``beyond`` the end of the task."""
         until = self.now + seconds
+        is_over = False
         while self._heap and self._heap[0].at <= until:
             due = heapq.heappop(self._heap)
             self.now = due.at
             if due.event is None:
-                if self._mine():
-                    return
-            elif due.node and not due.node.crashed:
+                if self._mine() and not is_over:
+                    is_over, until = True, min(until, self.now + beyond)
+            elif due.node and (not due.node.crashed or isinstance(due.event, Join)):
                 self._happen(due.node, due.event)
         self.now = until
+
+    def crash(self, node: SimulatedNode, *, after: float = 0.0) -> None:
+        """Let a node vanish in ``after`` seconds."""
+        self._schedule(after, node, Crash())
+
+    def join(self, node: SimulatedNode, *, after: float) -> None:
+        """Let a node that is away come in ``after`` seconds."""
+        self._schedule(after, node, Join())
+
+    def inject(self, sender: SimulatedNode, message: Message) -> None:
+        """Let a node tell every seat something of its own making."""
+        for seat in self.committee:
+            self._deliver(seat, MessageReceived(sender.peer, message))
+
+    @property
+    def committee(self) -> tuple[SimulatedNode, ...]:
+        """The nodes of the drawn committee by seat; empty before the first draw."""
+        return tuple(self.validators[v] for v in self.ledger.round_of(TASK).committee)
+
+    @property
+    def events(self) -> tuple[LedgerEvent, ...]:
+        """Everything that the chain says so far."""
+        blocks = self.ledger.progress().blocks
+        return tuple(event for block in blocks for event in block.events)
 
     def _set_up(self) -> None:
         registrar = self.ledger.rules.registrar
@@ -227,6 +273,11 @@ class World:
         match happening:
             case Crash():
                 node.crashed = True
+            case Join():
+                node.crashed = False
+                self._schedule(0, node, Tick())
+            case Gossiped(author, message):
+                self._judge(node, author, message)
             case NewBlock():
                 self._handle(node, self._follow(node))
             case Tick():
@@ -255,10 +306,14 @@ class World:
         self._note(str(node.name), type(effect).__name__)
         match effect:
             case Publish(message):
-                self._broadcast(node, message)
+                gossiped = Gossiped(node.peer, decode(encode(message)))
+                for other in self.nodes:
+                    if other is not node:
+                        self._deliver(other, gossiped)
             case Send(peers, message):
+                received = MessageReceived(node.peer, decode(encode(message)))
                 for peer in peers:
-                    self._deliver(node, self._by_peer[peer], message)
+                    self._deliver(self._by_peer[peer], received)
             case Penalise(peer, reason):
                 node.penalties.append((peer, reason))
             case Sign(statement):
@@ -279,6 +334,8 @@ class World:
                 return [node.vault.mask_delta(effect)]
             case OpenCapsule():
                 return [node.vault.open_capsule(effect)]
+            case Reseal():
+                return [node.vault.reseal(effect)]
             case SumMasks():
                 return [node.vault.sum_masks(effect)]
             case ComputeAggregate():
@@ -287,20 +344,19 @@ class World:
                 node.vault.destroy(ctx)
         return []
 
-    def _broadcast(self, node: SimulatedNode, message: Message) -> None:
-        for other in self.nodes:
-            if other is node or other.crashed:
-                continue
-            try:
-                other.machine.judge(message)
-            except (GossipIgnore, GossipReject):
-                continue
-            self._deliver(node, other, message)
-
-    def _deliver(self, sender: SimulatedNode, receiver: SimulatedNode, message: Message) -> None:
-        if self.random.random() < self.faults.loss:
+    def _judge(self, node: SimulatedNode, author: PeerId, message: Message) -> None:
+        try:
+            node.machine.judge(message)
+        except GossipIgnore:
             return
-        event = MessageReceived(sender.peer, decode(encode(message)))
+        except GossipReject as rejection:
+            node.penalties.append((author, str(rejection)))
+            return
+        self._handle(node, MessageReceived(author, message))
+
+    def _deliver(self, receiver: SimulatedNode, event: MessageReceived | Gossiped) -> None:
+        if receiver.crashed or self.random.random() < self.faults.loss:
+            return
         copies = 1 + (self.random.random() < self.faults.duplicate)
         for _ in range(copies):
             self._schedule(self.random.uniform(*self.faults.delay_seconds), receiver, event)

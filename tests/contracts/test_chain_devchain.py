@@ -127,20 +127,15 @@ def test_an_unpinned_platform_is_told_what_to_install(tmp_path, monkeypatch):
     assert "FLOCKNODE_ANVIL" in caught.value.remedy
 
 
-async def test_an_endpoint_that_is_not_there_is_unreachable():
-    async with ChainClient(f"http://127.0.0.1:{devchain._free_port(0)}") as client:
-        with pytest.raises(EndpointUnreachable) as caught:
-            await client.call("eth_blockNumber")
-    assert caught.value.exit_code == 69
-
-
-async def test_a_connection_closed_between_calls_is_replaced(tmp_path):
-    async with development_chain(tmp_path) as chain:
-        client = ChainClient(chain.url, attempts=1)
-        await client.call("eth_chainId")
-    async with development_chain(tmp_path, port=port_of(chain.url)):
-        await client.call("eth_chainId")
-    client.close()
+def test_npm_that_fails_is_answered_with_the_package_that_brings_another(tmp_path, monkeypatch):
+    failing = tmp_path / "npm"
+    failing.write_text("#!/bin/sh\nexit 1\n")
+    failing.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(devchain, "_has_npm_package", lambda: False)
+    with pytest.raises(UnavailableError, match="npm did not fetch") as caught:
+        devchain._npm_pack("anvil", tmp_path)
+    assert "pip install flocknode[devchain]" in caught.value.remedy
 
 
 async def test_an_endpoint_that_stays_silent_ends_the_watch(tmp_path, monkeypatch):
@@ -161,8 +156,3 @@ def test_npm_of_the_python_package_runs_where_there_is_no_other(tmp_path, monkey
     done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stdout.strip()[0].isdigit()
-
-
-def test_credentials_in_an_url_do_not_reach_messages():
-    client = ChainClient("https://user:secret@rpc.example/v1/token")
-    assert client.name == "https://rpc.example:443"

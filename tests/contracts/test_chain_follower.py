@@ -193,7 +193,8 @@ async def test_a_late_starter_reads_ranges_and_misses_nothing(tmp_path, monkeypa
 
 async def test_a_stopped_chain_that_restarts_elsewhere_is_noticed(tmp_path: Path):
     """The endpoint keeps its address but serves another chain."""
-    async with development_chain(tmp_path, 0.1) as chain, ChainClient(chain.url) as client:
+    async with development_chain(tmp_path, 0.1) as chain:
+        client = ChainClient(chain.url)
         heads = Heads(client, 0.02)
         with trio.move_on_after(1.5):
             await heads.poll()
@@ -205,7 +206,7 @@ async def test_a_stopped_chain_that_restarts_elsewhere_is_noticed(tmp_path: Path
     port = int(chain.url.rsplit(":", 1)[1])
     async with (
         development_chain(tmp_path, 0.1, port),
-        ChainClient(chain.url) as client,
+        client,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(heads.run)

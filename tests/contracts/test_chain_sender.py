@@ -1,7 +1,10 @@
 """The sender against a real chain."""
 
+import os
+
 import pytest
 import trio
+from eth_account import Account
 
 from flocknode.chain.abi import read_artifact
 from flocknode.chain.client import ChainClient
@@ -9,9 +12,9 @@ from flocknode.chain.devchain import development_chain
 from flocknode.chain.errors import CallReverted, RpcFailed, TransactionRefused
 from flocknode.chain.heads import connected
 from flocknode.chain.sender import Request, Sender
-from flocknode.chain.transaction import created_address, encode_rlp
+from flocknode.chain.transaction import Transaction, created_address, sign
 from flocknode.crypto.hashing import keccak256
-from flocknode.crypto.signing import new_signing_key
+from flocknode.crypto.signing import SigningKey, new_signing_key
 from flocknode.primitives import Address, Wei
 
 SOMEBODY = Address(b"\x77" * 20)
@@ -142,10 +145,22 @@ async def test_a_sender_goes_on_after_a_reorganisation_threw_its_transactions_aw
         await sender.transact(transfer(2))
 
 
-def test_lists_are_encoded_as_in_the_yellow_paper():
-    # Vectors of the Ethereum wiki's page on RLP.
-    assert encode_rlp([b"cat", b"dog"]).hex() == "c88363617483646f67"
-    assert encode_rlp([[], [[]], [[], [[]]]]).hex() == "c7c0c1c0c3c0c1c0"
-    assert encode_rlp(0).hex() == "80"
-    assert encode_rlp(1024).hex() == "820400"
-    assert encode_rlp(b"a" * 56).hex() == "b838" + "61" * 56
+def test_a_transaction_is_signed_as_its_account_signs_it():
+    secret = os.urandom(32)
+    for to in (None, SOMEBODY):
+        unsigned = Transaction(1, 0, Wei(0), Wei(2), 21_000, to, Wei(0), b"\x00")
+        signed = sign(unsigned, SigningKey(secret))
+        fields = {
+            "type": 2,
+            "chainId": 1,
+            "nonce": 0,
+            "maxPriorityFeePerGas": 0,
+            "maxFeePerGas": 2,
+            "gas": 21_000,
+            "to": to or b"",
+            "value": 0,
+            "data": b"\x00",
+        }
+        expected = Account.from_key(secret).sign_transaction(fields)
+        assert signed.raw == expected.raw_transaction
+        assert signed.digest == expected.hash

@@ -94,7 +94,7 @@ async def stranger(number: int, target: Network, **options) -> AsyncIterator:
     """Connect a bare libp2p host to ``target``; it yields ``open(protocol)``."""
     keys = create_new_key_pair(bytes([number]) * 32)
     sec = {PROTOCOL_ID: Transport(keys, noise_privkey=noise_key().private_key)}
-    host = new_host(key_pair=keys, **({"sec_opt": sec} | options))
+    host = new_host(**({"key_pair": keys, "sec_opt": sec} | options))
     listen = Multiaddr(LOOPBACK)
     async with host.run([listen]):
         address = Multiaddr(target.address.rsplit("/p2p/", 1)[0])

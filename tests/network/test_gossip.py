@@ -152,7 +152,9 @@ async def test_forged_author_is_rejected_and_does_not_use_up_his_message_id():
         await meet(a, b)
         async with stranger(9, a) as open_stream:
             stream = await open_stream(MESHSUB)
-            await stream.write(rpc(data=b"lie", from_id=b.peer, seqno=bytes(8), signature=b"s" * 64))
+            await stream.write(
+                rpc(data=b"lie", from_id=b.peer, seqno=bytes(8), signature=b"s" * 64)
+            )
             assert await hears_nothing(a, 0.3)
         await b.publish(TOPIC, b"truth")
         assert (await hear(a)).payload == b"truth"
@@ -166,7 +168,7 @@ async def test_message_above_the_cap_is_refused_by_its_author():
         assert (caught.value.size, caught.value.limit) == (60_001, 60_000)
 
 
-async def test_message_above_the_cap_is_refused_by_whoever_receives_it(monkeypatch):
+async def test_message_above_the_cap_is_refused_by_whoever_receives_it():
     a, b = node(1), node(2)
     async with running(a, b):
         await meet(a, b)

@@ -6,9 +6,7 @@ import {Attempt, ContributionClaim, Purse, Settlement} from "./Types.sol";
 interface IRoundManager {
     event TaskFunded(uint256 indexed task, address indexed funder, uint256 rewards, uint256 gasPool);
     event PurseWithdrawn(uint256 indexed task, address indexed creator, uint256 rewards, uint256 gasPool);
-    event RoundOpened(
-        uint256 indexed task, uint256 indexed round, uint256 attempt, bytes32 modelRoot, uint256 request
-    );
+    event RoundOpened(uint256 indexed task, uint256 indexed round, uint256 attempt, bytes32 modelRoot, uint256 request);
     event CommitteeDrawn(
         uint256 indexed task,
         uint256 indexed round,

@@ -60,10 +60,7 @@ interface IStakeRegistry {
     /// interval (index order) holds x is taken unless its organisation is taken, or is that of an excluded validator.
     /// Then validators of positive weight fill in index order: id = (uint256(keccak256(abi.encode(seed, "fill"))) % count + j) % count.
     /// Reverts with StakeRegistryTooFewOrganisations.
-    function draw(bytes32 seed, uint256 seats, uint256[] calldata excluded)
-        external
-        view
-        returns (uint256[] memory ids);
+    function draw(bytes32 seed, uint256 seats, uint256[] calldata excluded) external view returns (uint256[] memory ids);
 
     /// @notice Choose the seats of the attempt after an aborted one of `committee`, whose absent seats are the bits of `noShows`.
     /// @dev Without `stay`: a draw that leaves out the absent if enough organisations are left, else nobody. With `stay`: the

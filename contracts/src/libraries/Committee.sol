@@ -37,7 +37,9 @@ library Committee {
     /// @dev Tell whether the bitmap holds a majority of each of `columns` columns of `places` seats.
     function isMajority(uint256 bitmap, uint256 columns, uint256 places) internal pure returns (bool) {
         uint256 column = 0;
-        for (uint256 place = 0; place < places; ++place) column |= 1 << (place * columns);
+        for (uint256 place = 0; place < places; ++place) {
+            column |= 1 << (place * columns);
+        }
         for (uint256 c = 0; c < columns; ++c) {
             if (2 * count(bitmap & (column << c)) <= places) return false;
         }
@@ -67,9 +69,15 @@ library Committee {
     {
         ids = new uint256[](first.length + last.length);
         uint256 next = 0;
-        for (uint256 i = 0; i < first.length; ++i) ids[next++] = first[i];
-        for (uint256 i = 0; i < second.length; ++i) ids[next++] = second[i];
-        for (uint256 i = 0; next < ids.length; ++i) ids[next++] = last[i];
+        for (uint256 i = 0; i < first.length; ++i) {
+            ids[next++] = first[i];
+        }
+        for (uint256 i = 0; i < second.length; ++i) {
+            ids[next++] = second[i];
+        }
+        for (uint256 i = 0; next < ids.length; ++i) {
+            ids[next++] = last[i];
+        }
     }
 
     /// @dev Permute in place (Fisher-Yates) with the words keccak256(abi.encode(seed, i)).

@@ -11,14 +11,13 @@ import {Plan, TaskSpecification, Windows} from "../interfaces/Types.sol";
 library Plans {
     function pack(TaskSpecification memory s) internal pure returns (Plan memory) {
         Windows memory w = s.terms.windows;
-        uint256 windows = uint256(w.collect) | uint256(w.settle) << 32 | uint256(w.view_) << 64
-            | uint256(w.demand) << 96 | uint256(w.roots) << 128 | uint256(w.challenge) << 160 | uint256(w.abort) << 192
+        uint256 windows = uint256(w.collect) | uint256(w.settle) << 32 | uint256(w.view_) << 64 | uint256(w.demand)
+            << 96 | uint256(w.roots) << 128 | uint256(w.challenge) << 160 | uint256(w.abort) << 192
             | uint256(w.finality) << 224;
         uint256 shape = uint256(s.terms.trainers) | uint256(s.terms.trainersMin) << 16 | uint256(s.terms.columns) << 32
-            | uint256(s.terms.seatsPerColumn) << 40 | uint256(s.terms.epochRounds) << 48
-            | uint256(s.terms.attemptsMax) << 56 | uint256(s.terms.rounds) << 64
-            | uint256(s.terms.integers.weightMax) << 96 | uint256(s.trainerShareBps) << 104
-            | uint256(s.rewardPerRound) << 120;
+            | uint256(s.terms.seatsPerColumn) << 40 | uint256(s.terms.epochRounds) << 48 | uint256(s.terms.attemptsMax)
+            << 56 | uint256(s.terms.rounds) << 64 | uint256(s.terms.integers.weightMax) << 96
+            | uint256(s.trainerShareBps) << 104 | uint256(s.rewardPerRound) << 120;
         return Plan(windows, shape, s.rosterRoot);
     }
 

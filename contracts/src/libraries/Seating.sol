@@ -36,7 +36,9 @@ library Seating {
         Draw memory d;
         d.ids = new uint256[](wanted);
         d.taken = new uint256[](excluded.length + wanted);
-        for (uint256 i = 0; i < excluded.length; ++i) d.taken[d.takenCount++] = seats[excluded[i]].organisation;
+        for (uint256 i = 0; i < excluded.length; ++i) {
+            d.taken[d.takenCount++] = seats[excluded[i]].organisation;
+        }
         _sample(d, tree, seats, seed);
         if (d.found < wanted) _fill(d, tree, seats, seed, validators);
         if (d.found < wanted) revert StakeRegistryTooFewOrganisations(d.found, wanted);

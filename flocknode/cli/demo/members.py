@@ -1,7 +1,6 @@
 """The members' data directories: keys first, configuration once the chain knows them."""
 
 import os
-import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +46,15 @@ def create_trainer(directory: Path, port: int) -> Member:
     return _create_member(directory, port)
 
 
-def create_validator(directory: Path, port: int, owner: SigningKey | None) -> ValidatorMember:
+def create_validator(
+    directory: Path, port: int, owner: SigningKey | None, onion_layers: int
+) -> ValidatorMember:
     """Make the first validator of an organisation, or another one of the owner's."""
     member = _create_member(directory, port)
     if owner:
         return ValidatorMember(member, owner, None)
     owner = create_key(directory / assembly.OWNER_KEY)
-    return ValidatorMember(member, owner, create_onion(directory / assembly.ONION))
+    return ValidatorMember(member, owner, create_onion(directory / assembly.ONION, onion_layers))
 
 
 def _create_member(directory: Path, port: int) -> Member:
@@ -78,6 +79,7 @@ class Common:
     task: int
     task_file: TaskFile
     initial_model: bytes
+    poll_seconds: float
     seed: int
 
 
@@ -94,16 +96,25 @@ def configure(
         task=common.task,
         links=tuple(link for link in links if link != member.address),
         neighbours=neighbours,
+        poll_seconds=common.poll_seconds,
         seed=common.seed,
     ).save(member.directory)
 
 
-def choose_neighbours(members: list[Member], seed: int) -> dict[PeerId, tuple[str, ...]]:
-    """Return a ring with one chord each: enough for gossip, few enough for its cost."""
+def choose_neighbours(
+    trainers: list[Member], validators: list[Member]
+) -> dict[PeerId, tuple[str, ...]]:
+    """Return a ring of validators with chords, and one validator for each trainer.
+
+    Gossip costs messages times edges; trainers have nothing to forward.
+    """
+    count = len(validators)
     chosen = {}
-    shuffled = random.Random(seed)  # noqa: S311 - a topology is no secret
-    for place, member in enumerate(members):
-        chord = shuffled.choice([other for other in members if other is not member])
-        following = members[(place + 1) % len(members)]
-        chosen[member.peer] = tuple({following.address, chord.address})
+    for place, member in enumerate(validators):
+        following = {(place + 1) % count}
+        if place % 2 == 0:
+            following.add((place + count // 2) % count)
+        chosen[member.peer] = tuple(validators[i].address for i in following if i != place)
+    for place, member in enumerate(trainers):
+        chosen[member.peer] = (validators[place % count].address,)
     return chosen

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flocknode.errors import UnavailableError, UsageError
+from flocknode.learning.tasks import BUILT_IN
 from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
 
 TRAINERS_MAX = 64
@@ -45,6 +46,11 @@ class DemoOptions:
         """Two thirds of the roster, and never fewer than two."""
         return max(2, -(-2 * self.trainers // 3))
 
+    @property
+    def onion_layers(self) -> int:
+        """Beacon answers that a validator can give: one a draw, and some for redraws."""
+        return self.rounds + 16
+
     def check(self) -> None:
         """Raise ``UsageError`` for the first option out of its limits."""
         limits = {
@@ -60,6 +66,11 @@ class DemoOptions:
         for name, (value, low, high) in limits.items():
             if not low <= value <= high:
                 raise UsageError(f"{name} {value} is outside {low}..{high}", "choose one inside")
+        if self.task not in BUILT_IN and ":" not in self.task:
+            raise UsageError(
+                f"unknown task '{self.task}'",
+                f"the known ones are {', '.join(BUILT_IN)}; your own is FILE.py:Class",
+            )
         if self.timeout <= 0:
             raise UsageError("a timeout of no time", "give the demo some seconds")
         if self.chain != "anvil":

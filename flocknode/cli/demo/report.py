@@ -1,8 +1,10 @@
 """What the demo prints: one line per round, a closing table, and the same as JSON."""
 
+import os
 import statistics
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flocknode import __version__
@@ -24,6 +26,19 @@ class Traffic:
     bytes_gossiped: int
     bytes_bulk: int
     bytes_needed: int
+
+
+def count_children() -> int:
+    """Return how many processes this one has started and not ended."""
+    me, count = str(os.getpid()), 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name in parentheses may hold anything; state and parent follow it.
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        count += parent == me and state != "Z"
+    return count
 
 
 def count_traffic(stage: Stage) -> Traffic:
@@ -190,7 +205,7 @@ def finish(
         bytes_needed=traffic.bytes_needed,
         seconds_per_round_median=seconds,
         seconds_total=round(total, 2),
-        processes_left=0,
+        processes_left=count_children(),
         keep=str(stage.directory) if stage.options.keep else None,
     )
     return 0 if len(records) == progress.verified == rounds else 1

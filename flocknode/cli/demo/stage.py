@@ -177,7 +177,8 @@ def _create_validators(
     for place in range(options.validators):
         organisation = options.organisation_of(place)
         path = directory / f"validator-{place:02}"
-        one = create_validator(path, ports[place], owners.get(organisation))
+        owner = owners.get(organisation)
+        one = create_validator(path, ports[place], owner, options.onion_layers)
         owners[organisation] = one.owner
         validators.append(one)
     return validators
@@ -249,9 +250,10 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
         task=stage.task,
         task_file=stage.task_file,
         initial_model=stage.initial_model,
+        poll_seconds=0.8 * BLOCK_SECONDS,
         seed=stage.options.seed,
     )
-    neighbours = choose_neighbours(members, stage.options.seed)
+    neighbours = choose_neighbours(stage.trainers, validators)
     links = tuple(member.address for member in validators)
     for member in members:
         configure(member, common, links, neighbours[member.peer])

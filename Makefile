@@ -1,0 +1,31 @@
+# Two commands on a fresh machine (Python 3.11, gcc, libgmp and Python headers):
+#   make demo    install, then twelve hospitals train one model on this machine
+#   make test    install, then every check and every test
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t12
+
+$(VENV)/ready: pyproject.toml configs/constraints.txt
+	@$(PYTHON) --version >/dev/null 2>&1 || { echo "no $(PYTHON): install Python 3.11, or name it: make PYTHON=..." >&2; exit 78; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint configs/constraints.txt --editable '.[devchain,dev]'
+	@touch $@
+
+demo: $(VENV)/ready  ## twelve hospitals train one model over libp2p and settle it on a chain
+	@$(BIN)/flocknode demo $(ARGS)
+
+test: $(VENV)/ready  ## every check and every test, timed by tier
+	@$(BIN)/python scripts/run_tests.py
+
+check: $(VENV)/ready  ## the checks alone: style, types, layers, artifacts
+	@$(BIN)/python scripts/run_tests.py checks
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache contracts/out contracts/cache contracts/node_modules
+	find flocknode scripts tests -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,5 @@
+"""``python -m flocknode``."""
+
+from flocknode.cli.main import main
+
+main()
