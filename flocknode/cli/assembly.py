@@ -1,7 +1,7 @@
 """One node, put together from its data directory and nothing else."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -54,6 +54,7 @@ class Node:
     vault: Vault
     judge: "Judge"
     pool: TrainerPool | None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     @classmethod
     def open(cls, directory: Path, pool: TrainerPool | None = None) -> Self:
@@ -84,20 +85,25 @@ class Node:
         )
 
     async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:  # type: ignore[name-defined]
-        """Listen, follow the chain and do this node's duties until cancelled."""
+        """Listen, follow the chain and do this node's duties until cancelled or closed."""
         onion_path = self.directory / ONION
         onion = load_onion(onion_path) if onion_path.exists() else None
         ledger = open_ledger(
             self.config.rpc, self.deployment, self.key, onion, self.config.poll_seconds
         )
-        async with ledger as chain, trio.open_nursery() as nursery:
-            service = self._service(chain)
-            self.judge.service = service
-            await nursery.start(self.network.run)
-            self.network.keep(dict(map(parse_address, self.config.links)))
-            self.network.neighbours(dict(map(parse_address, self.config.neighbours)))
-            nursery.start_soon(service.run)
-            task_status.started()
+        with self.scope:
+            async with ledger as chain, trio.open_nursery() as nursery:
+                service = self._service(chain)
+                self.judge.service = service
+                await nursery.start(self.network.run)
+                self.network.keep(dict(map(parse_address, self.config.links)))
+                self.network.neighbours(dict(map(parse_address, self.config.neighbours)))
+                nursery.start_soon(service.run)
+                task_status.started()
+
+    def close(self) -> None:
+        """Stop this node; its peers see its host go."""
+        self.scope.cancel()
 
     def _service(self, ledger: ChainLedger) -> NodeService:
         return NodeService(

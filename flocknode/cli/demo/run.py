@@ -62,8 +62,8 @@ async def _run(directory: Path, options: DemoOptions, output: Output, started: f
         report.start(output, stage, time.monotonic() - started)
         progress = Progress()
         stakes = await stakes_of(stage)
-        watcher = _watcher(stage)
         nursery.start_soon(_measure_baselines, stage, progress)
+        watcher = await watch(stage)
         await _follow_rounds(stage, watcher, progress, output)
         traffic = report.count_traffic(stage)
         output.progress("recomputing every round from public data")
@@ -98,7 +98,8 @@ def _own_directory(keep: Path) -> Path:
     return keep.resolve()
 
 
-def _watcher(stage: Stage) -> RoundWatcher:
+async def watch(stage: Stage) -> RoundWatcher:
+    """Open the first round and follow the task from here."""
     follower = Follower(
         stage.client,
         stage.heads,
@@ -106,21 +107,21 @@ def _watcher(stage: Stage) -> RoundWatcher:
         stage.bindings.decode,
         stage.deployment.block,
     )
-    return RoundWatcher(stage.client, stage.bindings, follower, stage.task)
+    watcher = RoundWatcher(stage.client, stage.bindings, follower, stage.task)
+    watcher.start(stage.heads.newest.number)
+    await stage.creator.transact(stage.bindings.encode(OpenRound(stage.task)))
+    return watcher
 
 
 async def _follow_rounds(
     stage: Stage, watcher: RoundWatcher, progress: Progress, output: Output
 ) -> None:
-    """Open the first round and report each one as it settles."""
-    watcher.start(stage.heads.newest.number)
-    await stage.creator.transact(stage.bindings.encode(OpenRound(stage.task)))
-    async for record in watcher.rounds():
+    """Report each round as it settles."""
+    while len(progress.records) < stage.options.rounds:
+        record = await watcher.settled()
         progress.records.append(record)
         progress.accuracies.append(await _accuracy(stage, record))
         report.round_line(output, stage, record, progress.accuracies[-1])
-        if len(progress.records) == stage.options.rounds:
-            return
 
 
 async def _accuracy(stage: Stage, record: RoundRecord) -> float:

@@ -1,8 +1,7 @@
 """A watcher's account of the rounds: everything here is read from the chain."""
 
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from flocknode.chain.bindings import Bindings
@@ -58,7 +57,7 @@ class RoundRecord:
 
 
 class RoundWatcher:
-    """Follows one task and yields each round once it has settled."""
+    """Follows one task and gives each round once it has settled."""
 
     def __init__(
         self, client: ChainClient, bindings: Bindings, follower: Follower, task: int
@@ -71,6 +70,7 @@ class RoundWatcher:
         self._seen: dict[type[LedgerEvent], tuple[LedgerEvent, float]] = {}
         self._from_block = 0
         self._from_time = time.monotonic()
+        self._ready: deque[RoundRecord] = deque()
         self.attempts = 0
 
     def start(self, block: int) -> None:
@@ -78,16 +78,18 @@ class RoundWatcher:
         self._from_block = block
         self._from_time = time.monotonic()
 
-    async def rounds(self) -> AsyncIterator[RoundRecord]:
-        """Yield settled rounds in order; raise ``TaskPausedError`` when no more can come."""
-        async for progress in self._follower:
+    async def settled(self) -> RoundRecord:
+        """Wait for the next settled round; raise ``TaskPausedError`` if no more can come."""
+        while not self._ready:
+            progress = await anext(self._follower)
             self.fold.advance(progress)
             for block in progress.blocks:
                 for event in block.events:
                     record = self._take(event)
                     if record:
                         await self._count_gas(record, block)
-                        yield record
+                        self._ready.append(record)
+        return self._ready.popleft()
 
     def _take(self, event: LedgerEvent) -> RoundRecord | None:
         if getattr(event, "task", self._task) != self._task:

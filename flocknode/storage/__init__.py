@@ -1,1 +1,0 @@
-"""Files: the data directory of one node."""
