@@ -64,7 +64,7 @@ def install_dependencies() -> None:
     if (CONTRACTS / "node_modules" / "solc").is_dir():
         return
     flags = ["--ignore-scripts", "--no-audit", "--no-fund"]
-    subprocess.run([*npm_command(), "ci", *flags], cwd=CONTRACTS, check=True)  # noqa: S603
+    subprocess.run([*npm_command(), "ci", *flags], cwd=CONTRACTS, check=True)
 
 
 def compile_contracts() -> dict[str, str]:
@@ -76,7 +76,7 @@ def compile_contracts() -> dict[str, str]:
     }
     solc = [*node_command(), str(CONTRACTS / "tools" / "solc")]
     include = ["--base-path", str(CONTRACTS), "--include-path", str(CONTRACTS / "node_modules")]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [*solc, "--standard-json", *include],
         input=json.dumps(standard_input),
         capture_output=True,
@@ -110,7 +110,7 @@ def forge(arguments: Sequence[str]) -> int:
     # The compiler's front, contracts/tools/solc, looks for Node on PATH.
     path = os.pathsep.join([str(Path(node_command()[0]).parent), os.environ.get("PATH", "")])
     command = [str(found[0]), *arguments]
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         command, cwd=CONTRACTS, check=False, env={**os.environ, "PATH": path}
     ).returncode
 
