@@ -29,7 +29,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
         [
             [sys.executable, "scripts/build_contracts.py", "--check"],
             [sys.executable, "scripts/build_contracts.py", "--test"],
-            [*PYTEST, "tests/contracts", "tests/interop"],
+            [*PYTEST, "tests/contracts"],
         ],
     ),
     "simulation": (60, [[*PYTEST, "tests/simulation"]]),

@@ -85,7 +85,7 @@ def _run_demo(options: "DemoOptions", output: Output, *, debug: bool) -> int:
 
     import trio
 
-    from flocknode.cli.demo.run import run_demo
+    from flocknode.cli.demo.entry import run_demo
 
     logging.basicConfig(level=logging.INFO if debug else logging.CRITICAL, stream=sys.stderr)
     return trio.run(run_demo, options, output)

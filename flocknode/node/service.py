@@ -34,6 +34,7 @@ from flocknode.protocol.effects import (
     Publish,
     Reseal,
     Send,
+    ServeMaskSum,
     Sign,
     Submit,
     SumMasks,
@@ -158,6 +159,8 @@ class NodeService:
                 return await self._compute(self._vault.mask_delta, effect, nursery)
             case SumMasks():
                 return await self._compute(self._vault.sum_masks, effect, nursery)
+            case ServeMaskSum():
+                self._vault.serve_mask_sum(effect)
             case ComputeAggregate():
                 return await self._compute(self._vault.compute_aggregate, effect, nursery)
             case DestroySecrets(ctx):

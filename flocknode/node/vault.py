@@ -27,6 +27,7 @@ from flocknode.protocol.effects import (
     MaskDelta,
     OpenCapsule,
     Reseal,
+    ServeMaskSum,
     SumMasks,
 )
 from flocknode.protocol.events import (
@@ -46,6 +47,8 @@ class _AttemptSecrets:
     sealing_key: SealingKey | None = None
     seeds: dict[Digest, bytes] = field(default_factory=dict, repr=False)
     """Seed of this seat's column, by header digest."""
+    sums: dict[Digest, bytes] = field(default_factory=dict)
+    """Mask sums by root, until they may be served."""
 
 
 class Vault:
@@ -139,8 +142,12 @@ class Vault:
         )
         data = bytes(words_bytes(total.words))
         root = tree_root(TreeKind.MASK_SUM, data)
-        self._blobs.put(root, data)
+        self._secrets(effect.seating.ctx).sums[root] = data
         return MasksSummed(effect.seating.ctx, effect.inclusion_root, root, _inline(data))
+
+    def serve_mask_sum(self, effect: ServeMaskSum) -> None:
+        """Hand a sum to the blob store, from which every peer may pull it."""
+        self._blobs.put(effect.root, self._secrets(effect.ctx).sums[effect.root])
 
     def compute_aggregate(self, effect: ComputeAggregate) -> AggregateComputed:
         """Sum, unmask and step, from held bytes only."""

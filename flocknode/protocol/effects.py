@@ -124,6 +124,14 @@ class SumMasks:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeMaskSum:
+    """Serve the summed keystreams from now on: set and demand window are final."""
+
+    ctx: Digest
+    root: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class ComputeAggregate:
     """Sum, unmask and step; answered by ``AggregateComputed``."""
 
@@ -154,6 +162,7 @@ Effect = (
     | OpenCapsule
     | Reseal
     | SumMasks
+    | ServeMaskSum
     | ComputeAggregate
     | DestroySecrets
 )

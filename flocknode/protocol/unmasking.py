@@ -4,7 +4,7 @@ from flocknode.crypto.merkle import TreeKind
 from flocknode.messages.statements import MaskRoot
 from flocknode.messages.wire import MaskRootMessage
 from flocknode.primitives import Digest, Seconds
-from flocknode.protocol.effects import Effect, Fetch, Hold, Send, Sign
+from flocknode.protocol.effects import Effect, Fetch, Hold, Send, ServeMaskSum, Sign
 from flocknode.protocol.inclusion import Includer
 from flocknode.protocol.ledger import SetAccepted
 from flocknode.protocol.pace import Pace
@@ -49,7 +49,11 @@ class Unmasker:
         self._held.add(summed.root)
         chosen = self._includer.set_of(accepted.inclusion_root, accepted.trainers)
         assert chosen is not None
-        return [Hold(chosen.root, chosen.records), Sign(self._opening)]
+        return [
+            Hold(chosen.root, chosen.records),
+            ServeMaskSum(self._seating.ctx, summed.root),
+            Sign(self._opening),
+        ]
 
     def signed(self, statement: MaskRoot, signature: bytes, now: Seconds) -> list[Effect]:
         """Tell the other seats; the first seat of a column sends a short sum along."""

@@ -7,6 +7,7 @@ import hashlib
 import heapq
 import random
 from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +37,7 @@ from flocknode.protocol.effects import (
     Publish,
     Reseal,
     Send,
+    ServeMaskSum,
     Sign,
     Submit,
     SumMasks,
@@ -100,6 +102,10 @@ class Gossiped:
 Happening = Event | Crash | Join | NewBlock | Gossiped
 
 
+Twist = Callable[[PeerId, Message], Sequence[Message]]
+"""What an adversary tells a peer instead of a message."""
+
+
 @dataclass(order=True, slots=True)
 class _Scheduled:
     at: float
@@ -121,6 +127,7 @@ class SimulatedNode:
         self.seen: Digest | None = None
         self.name = name
         self.crashed = False
+        self.twist: Twist | None = None
         self.statements: list[Statement] = []
         self.penalties: list[tuple[PeerId, str]] = []
         self.onion = [Digest(draw(32))]
@@ -193,11 +200,6 @@ class World:
     def join(self, node: SimulatedNode, *, after: float) -> None:
         """Let a node that is away come in ``after`` seconds."""
         self._schedule(after, node, Join())
-
-    def inject(self, sender: SimulatedNode, message: Message) -> None:
-        """Let a node tell every seat something of its own making."""
-        for seat in self.committee:
-            self._deliver(seat, MessageReceived(sender.peer, message))
 
     @property
     def committee(self) -> tuple[SimulatedNode, ...]:
@@ -311,9 +313,12 @@ class World:
                     if other is not node:
                         self._deliver(other, gossiped)
             case Send(peers, message):
-                received = MessageReceived(node.peer, decode(encode(message)))
+                if node.twist is None:
+                    self._send(node, peers, message)
+                    return []
                 for peer in peers:
-                    self._deliver(self._by_peer[peer], received)
+                    for lie in node.twist(peer, message):
+                        self._send(node, (peer,), lie)
             case Penalise(peer, reason):
                 node.penalties.append((peer, reason))
             case Sign(statement):
@@ -338,6 +343,8 @@ class World:
                 return [node.vault.reseal(effect)]
             case SumMasks():
                 return [node.vault.sum_masks(effect)]
+            case ServeMaskSum():
+                node.vault.serve_mask_sum(effect)
             case ComputeAggregate():
                 return [node.vault.compute_aggregate(effect)]
             case DestroySecrets(ctx):
@@ -353,6 +360,11 @@ class World:
             node.penalties.append((author, str(rejection)))
             return
         self._handle(node, MessageReceived(author, message))
+
+    def _send(self, node: SimulatedNode, peers: Sequence[PeerId], message: Message) -> None:
+        received = MessageReceived(node.peer, decode(encode(message)))
+        for peer in peers:
+            self._deliver(self._by_peer[peer], received)
 
     def _deliver(self, receiver: SimulatedNode, event: MessageReceived | Gossiped) -> None:
         if receiver.crashed or self.random.random() < self.faults.loss:

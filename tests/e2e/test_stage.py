@@ -16,6 +16,7 @@ from flocknode.cli.demo.plan import DemoOptions
 from flocknode.cli.demo.run import watch
 from flocknode.cli.demo.stage import Stage, open_grounds, set_stage, start_nodes
 from flocknode.cli.demo.watch import RoundRecord, RoundWatcher
+from flocknode.learning.pool import TrainerPool
 from flocknode.model.stages import ModelDelta
 from flocknode.model.terms import MODEL_SCALE_BITS
 from flocknode.model.words import model_words
@@ -45,7 +46,11 @@ def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def staged(directory: Path) -> AsyncIterator[Stage]:
-    async with open_grounds(directory) as grounds, trio.open_nursery() as nursery:
+    async with (
+        TrainerPool.open() as pool,
+        open_grounds(directory, pool) as grounds,
+        trio.open_nursery() as nursery,
+    ):
         stage = await set_stage(grounds, OPTIONS)
         await start_nodes(stage, nursery)
         yield stage

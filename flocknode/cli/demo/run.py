@@ -1,11 +1,10 @@
 """The demo from the first line to the closing table."""
 
 import os
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -18,9 +17,8 @@ from flocknode.cli.demo.stage import Stage, open_grounds, set_stage, start_nodes
 from flocknode.cli.demo.verify import Verifier
 from flocknode.cli.demo.watch import RoundRecord, RoundWatcher
 from flocknode.cli.output import Output
-from flocknode.errors import UnavailableError
 from flocknode.learning.jobs import EvaluateJob, SoloJob
-from flocknode.learning.pool import Baselines
+from flocknode.learning.pool import Baselines, TrainerPool
 from flocknode.messages.verdict import Verdict
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.service import TOPIC
@@ -39,22 +37,11 @@ class Progress:
     measured: trio.Event = field(default_factory=trio.Event)
 
 
-async def run_demo(options: DemoOptions, output: Output) -> int:
-    """Run the demo; return the exit code: 0 if every round settled and was verified."""
-    started = time.monotonic()
-    with trio.move_on_after(options.timeout) as deadline:
-        async with _directory(options.keep) as directory:
-            code = await _run(directory, options, output, started)
-    if deadline.cancelled_caught:
-        raise UnavailableError(
-            f"not done after {options.timeout:g} s", "give it more time with --timeout"
-        )
-    return code
-
-
-async def _run(directory: Path, options: DemoOptions, output: Output, started: float) -> int:
-    output.progress("starting a development chain and training processes")
-    async with open_grounds(directory) as grounds, trio.open_nursery() as nursery:
+async def play(
+    directory: Path, pool: TrainerPool, options: DemoOptions, output: Output, started: float
+) -> Callable[[], int]:
+    """Run the demo; return what prints the closing table once everything has ended."""
+    async with open_grounds(directory, pool) as grounds, trio.open_nursery() as nursery:
         output.progress("deploying contracts, enrolling validators, dividing data")
         stage = await set_stage(grounds, options)
         output.progress("connecting the nodes")
@@ -73,29 +60,7 @@ async def _run(directory: Path, options: DemoOptions, output: Output, started: f
         pay = await count_pay(stage, stakes, REWARD_PER_ROUND * options.rounds)
         await progress.measured.wait()
         nursery.cancel_scope.cancel()
-    return report.finish(output, stage, progress, watcher.attempts, traffic, pay, started)
-
-
-@asynccontextmanager
-async def _directory(keep: Path | None) -> AsyncIterator[Path]:
-    if keep is not None:
-        yield _own_directory(keep)
-        return
-    with tempfile.TemporaryDirectory(prefix="flocknode-demo-") as name:
-        yield Path(name)
-
-
-def _own_directory(keep: Path) -> Path:
-    """Make the directory to keep; one that holds something is not touched."""
-    try:
-        keep.mkdir(parents=True, exist_ok=True)
-        if any(keep.iterdir()):
-            raise UnavailableError(f"{keep} is not empty", "name a new directory")
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot use {keep}: {error.strerror}", "name a directory that you may write"
-        ) from error
-    return keep.resolve()
+    return partial(report.finish, output, stage, progress, watcher.attempts, traffic, pay, started)
 
 
 async def watch(stage: Stage) -> RoundWatcher:

@@ -21,7 +21,7 @@ from flocknode.chain.deploy import (
 )
 from flocknode.chain.deployment import Deployment
 from flocknode.chain.devchain import DevChain, development_chain
-from flocknode.chain.heads import Heads
+from flocknode.chain.heads import Heads, connected
 from flocknode.chain.sender import Sender
 from flocknode.cli import assembly
 from flocknode.cli.demo.members import (
@@ -105,20 +105,11 @@ class Grounds:
 
 
 @asynccontextmanager
-async def open_grounds(directory: Path) -> AsyncIterator[Grounds]:
-    """Start workers and chain; leaving ends them."""
+async def open_grounds(directory: Path, pool: TrainerPool) -> AsyncIterator[Grounds]:
+    """Start the chain; leaving ends it."""
     opening = development_chain(directory / "chain", BLOCK_SECONDS, finality_blocks=FINALITY_BLOCKS)
-    async with (
-        TrainerPool.open() as pool,
-        opening as chain,
-        ChainClient(chain.url) as client,
-        trio.open_nursery() as nursery,
-    ):
-        heads = Heads(client)
-        await heads.poll()
-        nursery.start_soon(heads.run)
+    async with opening as chain, connected(chain.url) as (client, heads):
         yield Grounds(directory, pool, chain, client, heads)
-        nursery.cancel_scope.cancel()
 
 
 async def set_stage(grounds: Grounds, options: DemoOptions) -> Stage:
@@ -250,7 +241,7 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
         task=stage.task,
         task_file=stage.task_file,
         initial_model=stage.initial_model,
-        poll_seconds=0.8 * BLOCK_SECONDS,
+        poll_seconds=0.95 * BLOCK_SECONDS,
         seed=stage.options.seed,
     )
     neighbours = choose_neighbours(stage.trainers, validators)
