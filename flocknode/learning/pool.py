@@ -73,6 +73,7 @@ class TrainerPool:
         self._seconds_max = seconds_max
         self._returned, self._free = trio.open_memory_channel[WorkerProcess](_WORKERS_MAX)
         self._alive = 0
+        self._greeted = trio.Event()
         self._why = ""
 
     @classmethod
@@ -82,14 +83,15 @@ class TrainerPool:
     ) -> AsyncIterator[Self]:
         """Start ``workers`` and go on at once; jobs wait for them. Leaving kills them.
 
+        The first one starts alone: it is ready sooner while nobody else loads torch.
+
         ``seconds_max`` is the deadline of one job, from when a worker takes it.
         """
         assert 1 <= workers <= _WORKERS_MAX
         async with trio.open_nursery() as nursery:
             pool = cls(nursery, seconds_max)
             pool._alive = workers
-            for _ in range(workers):
-                nursery.start_soon(pool._serve)
+            nursery.start_soon(pool._serve_all, workers)
             yield pool
             nursery.cancel_scope.cancel()
 
@@ -162,6 +164,12 @@ class TrainerPool:
             worker.retired.set()
         raise NoWorkers(self._why)
 
+    async def _serve_all(self, workers: int) -> None:
+        self._nursery.start_soon(self._serve)
+        await self._greeted.wait()
+        for _ in range(workers - 1):
+            self._nursery.start_soon(self._serve)
+
     async def _serve(self) -> None:
         """Keep one worker running, until a new one does not even start."""
         while await self._serve_one():
@@ -177,6 +185,7 @@ class TrainerPool:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(worker.listen)
                 started = await self._greet(worker)
+                self._greeted.set()
                 if started:
                     self._returned.send_nowait(worker)
                     await worker.retired.wait()

@@ -47,7 +47,7 @@ class _AttemptSecrets:
     sealing_key: SealingKey | None = None
     seeds: dict[Digest, bytes] = field(default_factory=dict, repr=False)
     """Seed of this seat's column, by header digest."""
-    sums: dict[Digest, bytes] = field(default_factory=dict)
+    sums: dict[Digest, bytes] = field(default_factory=dict, repr=False)
     """Mask sums by root, until they may be served."""
 
 

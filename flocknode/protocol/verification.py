@@ -78,15 +78,17 @@ def verify_model(
     """
     terms = settled.seating.terms.integers
     words, width = terms.words, terms.width
-    vectors = [_blob(blobs, header.root, TreeKind.MASKED_VECTOR) for header in headers]
-    sums = [_blob(blobs, root, TreeKind.MASK_SUM) for root in settled.proposal.mask_roots]
+    length = settled.seating.vector_bytes
+    vectors = [_blob(blobs, header.root, TreeKind.MASKED_VECTOR, length) for header in headers]
+    mask_roots = settled.proposal.mask_roots
+    sums = [_blob(blobs, root, TreeKind.MASK_SUM, length) for root in mask_roots]
     aggregate = unmask(
         [MaskedDelta(ring_words(data, words, width)) for data in vectors],
         [MaskSum(ring_words(data, words, width)) for data in sums],
     )
     aggregate_root = tree_root(TreeKind.AGGREGATE, words_bytes(aggregate.words))
     _require(aggregate_root == settled.proposal.aggregate_root, "the aggregate root")
-    before = _blob(blobs, settled.seating.drawn.model_root, TreeKind.MODEL)
+    before = _blob(blobs, settled.seating.drawn.model_root, TreeKind.MODEL, 4 * words)
     after = server_step(model_words(before, words), aggregate, settled.accepted.weight, terms)
     _require(model_root(after) == settled.proposal.model_root, "the model root")
     return bytes(words_bytes(after))
@@ -95,6 +97,7 @@ def verify_model(
 def _verify_record(seating: Seating, leaf: bytes) -> Header:
     header, signature = read_record(leaf)
     _require(len(signature) == _SIGNATURE_BYTES, "a signature's length")
+    _require(header.record(signature) == leaf, "a leaf's encoding")
     _require(header.ctx == seating.ctx, "a header's context")
     entries = seating.roster.entries
     _require(header.index < len(entries), "a header's index")
@@ -110,11 +113,12 @@ def _verify_record(seating: Seating, leaf: bytes) -> Header:
     return header
 
 
-def _blob(blobs: Mapping[Digest, bytes], root: Digest, kind: TreeKind) -> bytes:
+def _blob(blobs: Mapping[Digest, bytes], root: Digest, kind: TreeKind, length: int) -> bytes:
     data = blobs.get(root)
     _require(bool(data), f"bytes of {root.hex()[:8]} are there")
     assert data is not None
     _require(tree_root(kind, data) == root, f"the bytes of {root.hex()[:8]}")
+    _require(len(data) == length, f"the length of {root.hex()[:8]}")
     return data
 
 

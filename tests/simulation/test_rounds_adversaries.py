@@ -66,7 +66,7 @@ def assert_the_honest_are_safe(world, *liars):
     assert penalised <= fair
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_proposer_cannot_leave_out_an_attested_trainer(seed):
     world = drawn_world(seed)
     liar = proposer_of(world, 0)
@@ -84,7 +84,7 @@ def test_proposer_cannot_leave_out_an_attested_trainer(seed):
     assert_the_honest_are_safe(world, liar)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_seats_sign_one_set_a_view(seed):
     """A trainer speaks to the proposer only, which offers two sets: without it and with it."""
     world = drawn_world(seed)
@@ -108,7 +108,7 @@ def test_seats_sign_one_set_a_view(seed):
     assert_the_honest_are_safe(world, trainer, liar)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_trainer_that_signs_two_headers_stops_nobody(seed):
     world = drawn_world(seed, columns=2, seats_per_column=3, validators=7)
     liar = world.trainers[0]
@@ -132,7 +132,7 @@ def silent_in_votes(_, message):
     return [] if isinstance(message, IncludeVote) else [message]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_rubbish_capsule_and_a_silent_seat_do_not_block_inclusion(seed):
     """A mate hands over the seed, or no two seats of column 0 could sign a set with the trainer."""
     world = drawn_world(seed)

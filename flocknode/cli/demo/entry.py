@@ -25,8 +25,10 @@ async def run_demo(options: DemoOptions, output: Output) -> int:
             async with TrainerPool.open() as pool:
                 # The processes load torch while this one loads the rest.
                 await trio.sleep(HEAD_START_SECONDS)
+                from flocknode.cli.assembly import tune_process
                 from flocknode.cli.demo.run import play
 
+                tune_process()
                 finish = await play(directory, pool, options, output, started)
             return finish()
     raise UnavailableError(
