@@ -13,8 +13,9 @@ help:  ## list the targets
 
 $(VENV)/ready: pyproject.toml configs/constraints.txt
 	@$(PYTHON) --version >/dev/null 2>&1 || { echo "no $(PYTHON): install Python 3.11, or name it: make PYTHON=..." >&2; exit 78; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint configs/constraints.txt --editable '.[devchain,dev]'
+	@echo "installing into $(VENV): once, a few minutes"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint configs/constraints.txt --editable '.[devchain,dev]'
 	@touch $@
 
 demo: $(VENV)/ready  ## twelve hospitals train one model over libp2p and settle it on a chain

@@ -4,7 +4,7 @@ All members are static 32-byte words, so a struct hash is Keccak-256 of the type
 members' words (EIP-712, "Definition of encodeData").
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from flocknode.crypto.eip712 import Domain, encode_word, type_hash, typed_digest
@@ -59,7 +59,7 @@ class Header:
 
     def record(self, signature: bytes) -> bytes:
         """Return the leaf of the inclusion tree: eight words and the 65-byte signature."""
-        return b"".join(map(encode_word, astuple(self))) + signature
+        return b"".join(map(encode_word, members_of(self))) + signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,11 @@ RECORD_BYTES = 8 * 32 + 65
 Statement = Context | SeatKey | Header | Attestation | Include | MaskRoot | Propose
 
 
+def members_of(statement: Statement) -> tuple[int | bytes, ...]:
+    """Return the members in their order; ``astuple`` would copy each of them deeply."""
+    return tuple(getattr(statement, field.name) for field in fields(statement))
+
+
 def statement_digest(domain: Domain, statement: Statement) -> Digest:
     """Return the EIP-712 digest that a key signs."""
-    return typed_digest(domain, type_hash(statement.TYPE), astuple(statement))
+    return typed_digest(domain, type_hash(statement.TYPE), members_of(statement))

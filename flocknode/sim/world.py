@@ -7,23 +7,19 @@ import hashlib
 import heapq
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from flocknode.crypto.hashing import keccak256
 from flocknode.crypto.merkle import TreeKind, tree_root
-from flocknode.crypto.signing import SigningKey
 from flocknode.messages.codec import decode, encode
-from flocknode.messages.statements import Statement, statement_digest
+from flocknode.messages.statements import statement_digest
 from flocknode.messages.wire import Message
 from flocknode.model.stages import ModelDelta
 from flocknode.model.terms import TaskTerms
-from flocknode.node.blobs import MemoryBlobs
-from flocknode.node.vault import Vault
 from flocknode.primitives import Address, Digest, PeerId, Seconds
-from flocknode.protocol.chain_view import ChainFold
 from flocknode.protocol.effects import (
     ComputeAggregate,
     DestroySecrets,
@@ -59,11 +55,10 @@ from flocknode.protocol.roster import Roster, RosterEntry
 from flocknode.protocol.round import RoundMachine
 from flocknode.sim.abi import CallReverted
 from flocknode.sim.ledger import SimulatedLedger
+from flocknode.sim.node import TASK, Crash, Gossiped, Happening, Join, NewBlock, SimulatedNode
 from flocknode.sim.state import TaskSpecification
 
-TASK = 1
 TICK_SECONDS = 0.25
-ONION_LAYERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,68 +71,12 @@ class Faults:
     crashed_trainers: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """The node is gone until it joins again, if it does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """The node comes, or comes back with everything it knew."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewBlock:
-    """The node's follower looks at the chain."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gossiped:
-    """A message reaches a node by gossip, which judges it before it is delivered."""
-
-    author: PeerId
-    message: Message
-
-
-Happening = Event | Crash | Join | NewBlock | Gossiped
-
-
-Twist = Callable[[PeerId, Message], Sequence[Message]]
-"""What an adversary tells a peer instead of a message."""
-
-
 @dataclass(order=True, slots=True)
 class _Scheduled:
     at: float
     order: int
-    node: "SimulatedNode | None" = field(compare=False)
+    node: SimulatedNode | None = field(compare=False)
     event: Happening | None = field(compare=False)
-
-
-class SimulatedNode:
-    """A real machine and vault behind simulated ports."""
-
-    def __init__(self, world: "World", name: int) -> None:
-        draw = world.identities.randbytes
-        self.key = SigningKey(draw(32))
-        self.peer = PeerId(draw(34))
-        self.blobs = MemoryBlobs()
-        self.vault = Vault(self.blobs, entropy=world.random.randbytes, rounding=self._rounding)
-        self.fold = ChainFold(TASK)
-        self.seen: Digest | None = None
-        self.name = name
-        self.crashed = False
-        self.twist: Twist | None = None
-        self.statements: list[Statement] = []
-        self.penalties: list[tuple[PeerId, str]] = []
-        self.onion = [Digest(draw(32))]
-        while len(self.onion) < ONION_LAYERS:
-            self.onion.append(keccak256(self.onion[-1]))
-        self.machine: RoundMachine
-
-    def _rounding(self, round_: int) -> bytes:
-        """Return the dither secret of a round: the node's own, whatever the network does."""
-        return hashlib.sha256(b"rounding" + self.peer + round_.to_bytes(8, "big")).digest()
 
 
 class World:
@@ -162,8 +101,12 @@ class World:
         self.now = 1_000.0
         self.ledger = SimulatedLedger(genesis=int(self.now), finality_depth=2)
         self.domain = self.ledger.rules.domain
-        self.trainers = [SimulatedNode(self, i) for i in range(terms.trainers)]
-        self.validators = [SimulatedNode(self, 1000 + i) for i in range(validators)]
+        self.trainers = [
+            SimulatedNode(i, self.identities, self.random) for i in range(terms.trainers)
+        ]
+        self.validators = [
+            SimulatedNode(1000 + i, self.identities, self.random) for i in range(validators)
+        ]
         self.nodes = self.trainers + self.validators
         self._by_peer = {node.peer: node for node in self.nodes}
         self._heap: list[_Scheduled] = []

@@ -7,7 +7,8 @@ from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.wire import MESSAGES
 from tests.wire_examples import FIELDS, frames, messages
 
-MANY = settings(max_examples=400, deadline=None)
+MANY = settings(max_examples=300, deadline=None)
+SOME = settings(max_examples=100, deadline=None)
 
 
 def test_every_message_has_examples():
@@ -71,7 +72,7 @@ ANYTHING = st.recursive(
 )
 
 
-@MANY
+@SOME
 @given(st.binary(max_size=300) | ANYTHING.map(msgpack.packb))
 def test_any_bytes_are_a_message_or_a_codec_error(data):
     try:
@@ -81,7 +82,7 @@ def test_any_bytes_are_a_message_or_a_codec_error(data):
     assert encode(message) == data
 
 
-@MANY
+@SOME
 @given(st.sampled_from(MESSAGES), st.lists(ANYTHING, max_size=9))
 def test_fields_of_another_shape_are_refused(kind, fields):
     data = msgpack.packb([1, kind.KIND, *fields])

@@ -25,7 +25,7 @@ from tests.simulation.round_world import (
 )
 
 SEEDS = range(60)
-SHAPES = ((3, 3, 10), (2, 3, 8), (2, 3, 7), (3, 1, 5))
+SHAPES = ((3, 3, 10), (2, 3, 7), (2, 3, 7), (3, 1, 4), (3, 1, 4))
 """(columns, seats per column, validators)."""
 
 
@@ -39,8 +39,9 @@ def faulty_world(seed):
         duplicate=chance.uniform(0, 0.3),
         crashed_trainers=chance.randrange(3),
     )
-    rounds = 2 if seed % 10 == 0 else 1
-    terms = terms_of(columns, seats_per_column, rounds=rounds)
+    rounds = 2 if seed % 20 == 0 else 1
+    trainers = chance.choice((4, 5))
+    terms = terms_of(columns, seats_per_column, rounds=rounds, trainers=trainers)
     return World(seed=seed, terms=terms, validators=validators, faults=faults)
 
 

@@ -52,7 +52,7 @@ class DemoOptions:
         return self.rounds + 16
 
     def check(self) -> None:
-        """Raise ``UsageError`` for the first option out of its limits."""
+        """Raise ``UsageError`` for an option out of its limits, or for a port in use."""
         limits = {
             "rounds": (self.rounds, 1, 10_000),
             "trainers": (self.trainers, 3, TRAINERS_MAX),
@@ -75,6 +75,8 @@ class DemoOptions:
             raise UsageError("a timeout of no time", "give the demo some seconds")
         if self.chain != "anvil":
             raise UsageError(f"unknown chain '{self.chain}'", "the known chain is 'anvil'")
+        if self.port:
+            self.ports()
 
     def terms(self, integers: IntegerTerms) -> TaskTerms:
         return TaskTerms(

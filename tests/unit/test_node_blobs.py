@@ -1,0 +1,31 @@
+from flocknode.crypto.hashing import sha256
+from flocknode.node.blobs import MemoryBlobs
+
+ROOTS = [sha256(bytes([number])) for number in range(4)]
+
+
+def test_oldest_bytes_go_first():
+    blobs = MemoryBlobs(bytes_max=30)
+    for root in ROOTS[:3]:
+        blobs.put(root, bytes(10))
+    blobs.put(ROOTS[0], bytes(10))
+    blobs.put(ROOTS[3], bytes(10))
+    assert [blobs.get(root) is not None for root in ROOTS] == [True, False, True, True]
+
+
+def test_one_blob_always_fits():
+    blobs = MemoryBlobs(bytes_max=5)
+    blobs.put(ROOTS[0], bytes(10))
+    assert blobs.get(ROOTS[0]) == bytes(10)
+    blobs.put(ROOTS[1], bytes(3))
+    assert blobs.get(ROOTS[0]) is None
+
+
+def test_discarded_bytes_make_room():
+    blobs = MemoryBlobs(bytes_max=20)
+    blobs.put(ROOTS[0], bytes(20))
+    blobs.discard(ROOTS[0])
+    blobs.discard(ROOTS[0])
+    for root in ROOTS[1:3]:
+        blobs.put(root, bytes(10))
+    assert blobs.get(ROOTS[1]) == blobs.get(ROOTS[2]) == bytes(10)
