@@ -33,14 +33,15 @@ def faulty_world(seed):
     """Draw a committee's shape and the network's faults from the seed."""
     chance = random.Random(f"faults {seed}")
     columns, seats_per_column, validators = chance.choice(SHAPES)
+    trainers = chance.choice((4, 5))
     faults = Faults(
         loss=chance.uniform(0, 0.3),
         delay_seconds=(0.005, chance.uniform(0.05, 0.8)),
         duplicate=chance.uniform(0, 0.3),
-        crashed_trainers=chance.randrange(3),
+        # Three stay: n_min.
+        crashed_trainers=chance.randrange(trainers - 2),
     )
     rounds = 2 if seed % 20 == 0 else 1
-    trainers = chance.choice((4, 5))
     terms = terms_of(columns, seats_per_column, rounds=rounds, trainers=trainers)
     return World(seed=seed, terms=terms, validators=validators, faults=faults)
 
