@@ -52,6 +52,7 @@ EARLY_MESSAGES_MAX = 512
 
 EARLY_PER_SENDER_MAX = 32
 SEATINGS_MAX = 4
+MODELS_MAX = 16
 OFFERED_MODELS_MAX = 4
 """Models that came before the block that names them."""
 
@@ -75,7 +76,7 @@ class RoundMachine:
         self._gossip: dict[Digest, GossipMemory] = {}
         self._attempt: Attempt | None = None
         self._early: deque[tuple[PeerId, Digest, Message]] = deque()
-        self._models = {initial_model}
+        self._models = [initial_model]
         self._offered_models: dict[Digest, bytes] = {}
         self._shared: Digest | None = None
         self._announced = -1
@@ -122,7 +123,7 @@ class RoundMachine:
             case MasksSummed(ctx):
                 return attempt.masks_summed(event, now) if attempt and self._is_current(ctx) else []
             case AggregateComputed(ctx):
-                self._models.add(event.model_root)
+                self._keep_model(event.model_root)
                 is_current = self._is_current(ctx)
                 return attempt.aggregate_computed(event, now) if attempt and is_current else []
 
@@ -255,7 +256,7 @@ class RoundMachine:
 
     def _vector_held(self, root: Digest, now: Seconds) -> list[Effect]:
         if root in self._named_models():
-            self._models.add(root)
+            self._keep_model(root)
             return self._use_model()
         return self._attempt.vector_held(root, now) if self._attempt else []
 
@@ -265,6 +266,11 @@ class RoundMachine:
         if attempt is None or attempt.seating.drawn.model_root not in self._models:
             return []
         return attempt.model_ready()
+
+    def _keep_model(self, root: Digest) -> None:
+        """Note that a model is here; those of rounds long settled are nobody's business."""
+        if root not in self._models:
+            self._models = [*self._models[-MODELS_MAX + 1 :], root]
 
     def _named_models(self) -> set[Digest]:
         """Return the roots of models that the chain names now."""
@@ -288,7 +294,7 @@ class RoundMachine:
         for root in self._named_models() & self._offered_models.keys():
             words = self._offered_models.pop(root)
             if root not in self._models:
-                self._models.add(root)
+                self._keep_model(root)
                 effects.append(Hold(root, words))
         return effects + self._use_model() if effects else []
 
