@@ -79,8 +79,8 @@ def test_it_ends_with_its_owner_even_if_that_is_killed(tmp_path):
 
 
 async def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path):
-    anvil = devchain.find_anvil()
-    process = devchain.launch(anvil, tmp_path / "log", 0.2, devchain._free_port(0), 2)
+    command = devchain.anvil_command(tmp_path, 0.2, devchain._free_port(0), 2)
+    process = devchain.launch(command, tmp_path / "log")
     try:
         assert os.getpgid(process.pid) != os.getpgid(0)
     finally:
