@@ -31,7 +31,7 @@ from flocknode.primitives import Wei
 ANVIL_VERSION = "1.7.1"
 CHAIN_ID = 31337
 FAUCET_BALANCE = Wei(10**9 * 10**18)
-START_SECONDS_MAX = 15.0
+START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 3.0
 DOWNLOAD_SECONDS_MAX = 180.0
 BINARY_BYTES_MAX = 256 << 20
@@ -137,7 +137,7 @@ def launch(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the chain and wait for it; blocks for at most ``STOP_SECONDS_MAX`` before it is killed."""
+    """End the chain and wait; blocks for at most ``STOP_SECONDS_MAX`` before it is killed."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:

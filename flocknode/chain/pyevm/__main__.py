@@ -5,6 +5,7 @@ One thread does everything: while a block is executed, questions wait for it.
 
 import argparse
 import json
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -22,11 +23,10 @@ CONNECTIONS_MAX = 512
 
 async def serve(chain: Chain, port: int, block_seconds: float) -> None:
     """Mine and answer until cancelled."""
-    limit = trio.CapacityLimiter(CONNECTIONS_MAX)
-    rpc = Rpc(chain)
+    handler = partial(_converse, Rpc(chain), trio.CapacityLimiter(CONNECTIONS_MAX))
+    listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
-        handler = partial(_converse, rpc, limit)
-        await nursery.start(partial(trio.serve_tcp, handler, port, host="127.0.0.1"))
+        nursery.start_soon(trio.serve_listeners, handler, listeners)
         while True:
             due = trio.current_time() + block_seconds
             chain.mine()
@@ -92,13 +92,12 @@ def main() -> None:
     parser.add_argument("--block-seconds", type=float, default=0.2)
     parser.add_argument("--finality-blocks", type=int, default=2)
     asked = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         chain = Chain.open(asked.directory / "chain.jsonl", asked.chain_id, asked.finality_blocks)
         trio.run(serve, chain, asked.port, asked.block_seconds)
     except (OSError, ValueError) as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        pass
+        sys.exit(f"{asked.directory}, port {asked.port}: {error}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A chain that survives its process: engine, pool, clock, and a journal that is replayed."""
 
+import fcntl
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +13,8 @@ from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 
 from flocknode.chain.pyevm.engine import GAS_LIMIT, Engine
-from flocknode.chain.pyevm.errors import Refusal
 from flocknode.chain.pyevm.pool import Pool
+from flocknode.chain.pyevm.refusal import Refusal
 from flocknode.primitives import Address, Digest, Wei
 
 FOREVER = float("inf")
@@ -39,12 +39,13 @@ class Chain:
         A line that its writer did not finish belongs to a block that nobody saw.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        whole = path.read_bytes().rpartition(b"\n")[:2]
-        os.truncate(path, sum(map(len, whole)))
-        lines = (json.loads(line) for line in whole[0].splitlines())
+        journal = path.open("a+b")
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        journal.seek(0)
+        whole, newline, _torn = journal.read().rpartition(b"\n")
+        journal.truncate(len(whole + newline))
+        lines = (json.loads(line) for line in whole.splitlines())
         first = next(lines, None)
-        journal = path.open("ab")
         if first is None:
             first = {"chain_id": chain_id, "time": int(time.time())}
             _write(journal, first)
@@ -56,7 +57,8 @@ class Chain:
     @property
     def final(self) -> int:
         """Return the number of the newest block that counts as final."""
-        return max(0, self.engine.head.block_number - self._finality_blocks)
+        head: int = self.engine.head.block_number
+        return max(0, head - self._finality_blocks)
 
     def send(self, raw: bytes) -> Digest:
         """Take a signed transaction into the pool; raises Refusal."""

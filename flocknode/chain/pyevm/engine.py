@@ -15,8 +15,8 @@ from eth.db.atomic import AtomicDB
 from eth.db.chain import ChainDB
 from eth.exceptions import VMError
 from eth.vm.chain_context import ChainContext
-from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
+from eth.vm.forks.prague import PragueVM
 from eth.vm.message import Message
 from eth_utils.exceptions import ValidationError
 

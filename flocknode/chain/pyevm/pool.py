@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from eth.abc import SignedTransactionAPI
 
-from flocknode.chain.pyevm.errors import Refusal
+from flocknode.chain.pyevm.refusal import Refusal
 from flocknode.primitives import Address, Digest
 
 POOL_MAX = 4096
@@ -57,12 +57,6 @@ class Pool:
             while nonce in queue and queue[nonce].max_fee_per_gas >= base_fee:
                 yield queue[nonce]
                 nonce += 1
-
-    def find(self, digest: Digest) -> SignedTransactionAPI | None:
-        if digest not in self._known:
-            return None
-        every = (one for queue in self._waiting.values() for one in queue.values())
-        return next(one for one in every if one.hash == digest)
 
     def drop(self, sender: Address, nonce: int) -> None:
         """Forget what waited at or below ``nonce``."""

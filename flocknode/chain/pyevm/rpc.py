@@ -3,22 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from eth.abc import BlockHeaderAPI, LogAPI, SignedTransactionAPI
+from eth.abc import BlockHeaderAPI
 from eth.exceptions import Revert
+from eth_utils.exceptions import ValidationError
 
 from flocknode.chain.pyevm.chain import Chain
 from flocknode.chain.pyevm.engine import GAS_LIMIT, Block
-from flocknode.chain.pyevm.errors import (
-    INVALID_INPUT,
-    INVALID_PARAMS,
-    NO_METHOD,
-    REVERTED,
-    Refusal,
-)
+from flocknode.chain.pyevm.refusal import INVALID_PARAMS, NO_METHOD, REVERTED, Refusal
 from flocknode.primitives import Address, Digest, Wei
 
 BATCH_MAX = 1000
-LOG_BLOCKS_MAX = 10_000
 
 Json = Any
 
@@ -34,10 +28,8 @@ class Rpc:
             "eth_accounts": list,
             "eth_blockNumber": lambda: hex(self._engine.head.block_number),
             "eth_getBlockByNumber": self._block_by_number,
-            "eth_getBlockByHash": self._block_by_hash,
             "eth_getBlockReceipts": self._block_receipts,
             "eth_getTransactionReceipt": self._receipt,
-            "eth_getTransactionByHash": self._transaction,
             "eth_getTransactionCount": self._nonce,
             "eth_getBalance": lambda who, at: hex(self._state(at).get_balance(_bytes(who, 20))),
             "eth_getCode": lambda who, at: _hex(self._state(at).get_code(_bytes(who, 20))),
@@ -46,28 +38,26 @@ class Rpc:
             "eth_sendRawTransaction": lambda raw: _hex(self._chain.send(_bytes(raw))),
             "anvil_setBalance": self._set_balance,
             "evm_increaseTime": self._increase_time,
-            "evm_mine": self._mine,
         }
 
     def answer(self, request: Json) -> Json:
         """Answer one request or a batch of them."""
         if isinstance(request, list):
             if not 0 < len(request) <= BATCH_MAX:
-                return _failure(None, Refusal("a batch of that size", INVALID_INPUT))
+                return _failure(None, Refusal("a batch of that size"))
             return [self._answer(one) for one in request]
         return self._answer(request)
 
     def _answer(self, request: Json) -> Json:
         asked = request if isinstance(request, dict) else {}
         number, name, params = asked.get("id"), asked.get("method"), asked.get("params") or []
+        if not isinstance(name, str) or name not in self._methods:
+            return _failure(number, Refusal(f"the method {name} does not exist", NO_METHOD))
         try:
-            method = self._methods.get(name) if isinstance(name, str) else None
-            if method is None:
-                raise Refusal(f"the method {name} does not exist", NO_METHOD)
-            return {"jsonrpc": "2.0", "id": number, "result": method(*params)}
+            return {"jsonrpc": "2.0", "id": number, "result": self._methods[name](*params)}
         except Refusal as refusal:
             return _failure(number, refusal)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, ValidationError) as error:
             return _failure(number, Refusal(f"invalid parameters: {error}", INVALID_PARAMS))
 
     def _number(self, at: str) -> int:
@@ -83,15 +73,9 @@ class Rpc:
     def _state(self, at: str) -> Json:
         return self._engine.state(self._number(at))
 
-    def _block_by_number(self, at: str, _full: bool = False) -> Json:  # noqa: FBT001, FBT002
-        try:
-            return describe_block(self._engine.blocks[self._number(at)])
-        except Refusal:
-            return None
-
-    def _block_by_hash(self, digest: str, _full: bool = False) -> Json:  # noqa: FBT001, FBT002
-        number = self._engine.numbers.get(Digest(_bytes(digest, 32)))
-        return None if number is None else describe_block(self._engine.blocks[number])
+    def _block_by_number(self, at: str, _full: bool = False) -> Json:
+        is_future = at.startswith("0x") and int(at, 16) > self._engine.head.block_number
+        return None if is_future else describe_block(self._engine.blocks[self._number(at)])
 
     def _block_receipts(self, at: str) -> Json:
         block = self._engine.blocks[self._number(at)]
@@ -101,47 +85,34 @@ class Rpc:
         place = self._engine.places.get(Digest(_bytes(digest, 32)))
         return None if place is None else describe_receipt(self._engine.blocks[place[0]], place[1])
 
-    def _transaction(self, digest: str) -> Json:
-        key = Digest(_bytes(digest, 32))
-        place = self._engine.places.get(key)
-        if place is None:
-            waiting = self._chain.pool.find(key)
-            return None if waiting is None else describe_transaction(waiting)
-        block, index = self._engine.blocks[place[0]], place[1]
-        found = describe_transaction(block.mined[index].transaction)
-        return found | _place(block.header) | {"transactionIndex": hex(index)}
-
     def _nonce(self, who: str, at: str) -> str:
         account = Address(_bytes(who, 20))
         nonce = self._state(at).get_nonce(account)
         return hex(self._chain.pool.next_nonce(account, nonce) if at == "pending" else nonce)
 
     def _logs(self, wanted: Mapping[str, Json]) -> Json:
-        """Give logs by block hash or range, and address; filters of topics are refused."""
+        """Give logs by block hash or range, and address; topics are not filtered."""
         if wanted.get("topics"):
             raise Refusal("this chain does not filter topics", INVALID_PARAMS)
-        if "blockHash" in wanted:
-            number = self._engine.numbers.get(Digest(_bytes(wanted["blockHash"], 32)))
-            if number is None:
-                raise Refusal("unknown block")
-            numbers = range(number, number + 1)
-        else:
-            last = wanted.get("toBlock", "latest")
-            numbers = range(
-                self._number(wanted.get("fromBlock", "latest")), self._number(last) + 1
-            )
-        if len(numbers) > LOG_BLOCKS_MAX:
-            raise Refusal(f"more than {LOG_BLOCKS_MAX} blocks")
         asked = wanted.get("address", [])
         addresses = {_bytes(one, 20) for one in ([asked] if isinstance(asked, str) else asked)}
         return [
             log
-            for block in self._engine.blocks[numbers.start : numbers.stop]
+            for block in self._logged_blocks(wanted)
             for index, mined in enumerate(block.mined)
-            if not addresses or any(one.address in addresses for one in mined.receipt.logs)
             for log, one in zip(describe_logs(block, index), mined.receipt.logs, strict=True)
             if not addresses or one.address in addresses
         ]
+
+    def _logged_blocks(self, wanted: Mapping[str, Json]) -> list[Block]:
+        blocks = self._engine.blocks
+        if "blockHash" in wanted:
+            number = self._engine.numbers.get(Digest(_bytes(wanted["blockHash"], 32)))
+            if number is None:
+                raise Refusal("unknown block")
+            return [blocks[number]]
+        first, last = (wanted.get(name, "latest") for name in ("fromBlock", "toBlock"))
+        return blocks[self._number(first) : self._number(last) + 1]
 
     def _call(self, call: Mapping[str, Json], at: str = "latest") -> str:
         to = call.get("to")
@@ -167,52 +138,29 @@ class Rpc:
         self._chain.skipped_seconds += max(0, skip)
         return hex(self._chain.skipped_seconds)
 
-    def _mine(self) -> str:
-        self._chain.mine()
-        return "0x0"
-
 
 def describe_block(block: Block) -> Json:
     header = block.header
-    return {
-        "number": hex(header.block_number),
-        "hash": _hex(header.hash),
-        "parentHash": _hex(header.parent_hash),
-        "sha3Uncles": _hex(header.uncles_hash),
-        "miner": _hex(header.coinbase),
-        "stateRoot": _hex(header.state_root),
-        "transactionsRoot": _hex(header.transaction_root),
-        "receiptsRoot": _hex(header.receipt_root),
-        "logsBloom": _bloom(header.bloom),
-        "difficulty": hex(header.difficulty),
-        "gasLimit": hex(header.gas_limit),
-        "gasUsed": hex(header.gas_used),
-        "timestamp": hex(header.timestamp),
-        "extraData": _hex(header.extra_data),
-        "mixHash": _hex(header.mix_hash),
-        "nonce": _hex(header.nonce),
-        "baseFeePerGas": hex(header.base_fee_per_gas),
-        "transactions": [_hex(one.transaction.hash) for one in block.mined],
-        "uncles": [],
+    numbers = {
+        "number": header.block_number,
+        "gasLimit": header.gas_limit,
+        "gasUsed": header.gas_used,
+        "timestamp": header.timestamp,
+        "baseFeePerGas": header.base_fee_per_gas,
     }
-
-
-def describe_transaction(transaction: SignedTransactionAPI) -> Json:
-    """Describe a transaction as one that waits."""
+    digests = {
+        "hash": header.hash,
+        "parentHash": header.parent_hash,
+        "stateRoot": header.state_root,
+        "transactionsRoot": header.transaction_root,
+        "receiptsRoot": header.receipt_root,
+        "mixHash": header.mix_hash,
+    }
     return {
-        "hash": _hex(transaction.hash),
-        "type": hex(transaction.type_id or 0),
-        "nonce": hex(transaction.nonce),
-        "from": _hex(transaction.sender),
-        "to": _hex(transaction.to) if transaction.to else None,
-        "value": hex(transaction.value),
-        "gas": hex(transaction.gas),
-        "maxFeePerGas": hex(transaction.max_fee_per_gas),
-        "maxPriorityFeePerGas": hex(transaction.max_priority_fee_per_gas),
-        "input": _hex(transaction.data),
-        "blockHash": None,
-        "blockNumber": None,
-        "transactionIndex": None,
+        **{name: hex(value) for name, value in numbers.items()},
+        **{name: _hex(value) for name, value in digests.items()},
+        "logsBloom": _bloom(header.bloom),
+        "transactions": [_hex(one.transaction.hash) for one in block.mined],
     }
 
 
@@ -247,17 +195,15 @@ def describe_logs(block: Block, index: int) -> list[Json]:
         "removed": False,
     }
     return [
-        common | _describe_log(log) | {"logIndex": hex(mined.first_log + position)}
+        {
+            **common,
+            "logIndex": hex(mined.first_log + position),
+            "address": _hex(log.address),
+            "topics": [f"0x{topic:064x}" for topic in log.topics],
+            "data": _hex(log.data),
+        }
         for position, log in enumerate(mined.receipt.logs)
     ]
-
-
-def _describe_log(log: LogAPI) -> Json:
-    return {
-        "address": _hex(log.address),
-        "topics": [f"0x{topic:064x}" for topic in log.topics],
-        "data": _hex(log.data),
-    }
 
 
 def _place(header: BlockHeaderAPI) -> dict[str, str]:
