@@ -43,7 +43,10 @@ INTEGRITY = {
 }
 """SHA-512 of the npm tarball ``@foundry-rs/anvil-<platform>`` of ``ANVIL_VERSION``."""
 
-_REMEDY = f"install Foundry's anvil {ANVIL_VERSION} on PATH, or name it in FLOCKNODE_ANVIL"
+_REMEDY = (
+    f"install Foundry's anvil {ANVIL_VERSION} on PATH, or name it in FLOCKNODE_ANVIL, "
+    "or take the chain in Python: --chain pyevm"
+)
 
 # Runs before the chain takes its place: the kernel then ends that with the thread that started it,
 # whatever ends that thread. The second look at the parent closes the race with its death.

@@ -18,6 +18,8 @@ from flocknode.chain.pyevm.refusal import Refusal
 from flocknode.primitives import Address, Digest, Wei
 
 FOREVER = float("inf")
+TYPE_MAX = 2
+"""EIP-1559; blobs and delegations have no use here."""
 
 Line = dict[str, Any]
 
@@ -63,6 +65,8 @@ class Chain:
     def send(self, raw: bytes) -> Digest:
         """Take a signed transaction into the pool; raises Refusal."""
         transaction = decode(raw)
+        if (transaction.type_id or 0) > TYPE_MAX:
+            raise Refusal("transaction type not supported")
         if transaction.chain_id != self.engine.chain_id:
             raise Refusal("invalid chain id for signer")
         if transaction.gas > GAS_LIMIT:
