@@ -116,6 +116,16 @@ async def test_after_a_kill_it_goes_on_with_the_same_blocks(tmp_path):
         assert (await sender.transact(give)).block > newest.number
 
 
+async def test_a_journal_that_gives_other_blocks_is_refused(tmp_path):
+    async with served(tmp_path) as (bench, _):
+        await bench.fund(new_signing_key())
+    journal = tmp_path / "chain.jsonl"
+    journal.write_text(journal.read_text().replace(hex(10**21), hex(10**22)))
+    with pytest.raises(UnavailableError, match=r"block \d+ does not replay"):
+        async with served(tmp_path):
+            pass
+
+
 async def test_many_transactions_share_a_block_in_the_order_of_nonces(bench):
     sender = await bench.sender()
     receipts = await send_all(sender, [Request(SOMEBODY, b"", 21_000, Wei(1))] * 20)

@@ -14,6 +14,7 @@ import trio
 
 from flocknode.chain.pyevm.chain import Chain
 from flocknode.chain.pyevm.rpc import Rpc
+from flocknode.errors import FlockError
 
 HEAD_BYTES_MAX = 16 << 10
 BODY_BYTES_MAX = 4 << 20
@@ -96,7 +97,7 @@ def main() -> None:
     try:
         chain = Chain.open(asked.directory / "chain.jsonl", asked.chain_id, asked.finality_blocks)
         trio.run(serve, chain, asked.port, asked.block_seconds)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, FlockError) as error:
         sys.exit(f"{asked.directory}, port {asked.port}: {error}")
 
 

@@ -84,7 +84,7 @@ class Chain:
         timestamp = max(now, self.engine.head.timestamp)
         refused = self.engine.mine(timestamp, self._offers(), balances)
         mined = self.engine.blocks[-1].mined
-        line: Line = {"time": timestamp}
+        line: Line = {"time": timestamp, "hash": self.engine.head.hash.hex()}
         if mined:
             line["transactions"] = [one.transaction.encode().hex() for one in mined]
         if balances:
@@ -116,6 +116,8 @@ def _replay(engine: Engine, line: Line) -> None:
         for key, amount in line.get("balances", {}).items()
     }
     engine.mine(line["time"], transactions, balances, work_seconds=FOREVER)
+    if engine.head.hash.hex() != line["hash"]:
+        raise ValueError(f"the journal's block {engine.head.block_number} does not replay")
 
 
 def _write(journal: BinaryIO, line: Line) -> None:
