@@ -1,4 +1,7 @@
-"""A development chain: one local anvil process that never outlives the node that started it."""
+"""A development chain: one local process that never outlives the node that started it.
+
+That is anvil, or py-evm where nothing but Python is at hand.
+"""
 
 import base64
 import hashlib
@@ -12,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +31,7 @@ from flocknode.primitives import Wei
 ANVIL_VERSION = "1.7.1"
 CHAIN_ID = 31337
 FAUCET_BALANCE = Wei(10**9 * 10**18)
-START_SECONDS_MAX = 15.0
+START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 3.0
 DOWNLOAD_SECONDS_MAX = 180.0
 BINARY_BYTES_MAX = 256 << 20
@@ -40,9 +43,12 @@ INTEGRITY = {
 }
 """SHA-512 of the npm tarball ``@foundry-rs/anvil-<platform>`` of ``ANVIL_VERSION``."""
 
-_REMEDY = f"install Foundry's anvil {ANVIL_VERSION} on PATH, or name it in FLOCKNODE_ANVIL"
+_REMEDY = (
+    f"install Foundry's anvil {ANVIL_VERSION} on PATH, or name it in FLOCKNODE_ANVIL, "
+    "or take the chain in Python: --chain pyevm"
+)
 
-# Runs before anvil takes its place: the kernel then ends anvil with the thread that started it,
+# Runs before the chain takes its place: the kernel then ends that with the thread that started it,
 # whatever ends that thread. The second look at the parent closes the race with its death.
 _TETHER = """
 import ctypes, os, sys
@@ -64,17 +70,25 @@ class DevChain:
 
 @asynccontextmanager
 async def development_chain(
-    directory: Path, block_seconds: float = 0.2, port: int = 0, finality_blocks: int = 2
+    directory: Path,
+    block_seconds: float = 0.2,
+    port: int = 0,
+    finality_blocks: int = 2,
+    kind: str = "anvil",
 ) -> AsyncIterator[DevChain]:
-    """Run anvil until the block ends; ``port`` 0 takes a free one. Its log goes to ``directory``.
+    """Run a chain until the block ends; ``port`` 0 takes a free one. Its log goes to ``directory``.
 
+    ``kind`` is ``anvil`` or ``pyevm``, and the latter goes on with what ``directory`` holds.
     ``finality_blocks`` is even: a block is final when that many follow it. Raises
-    UnavailableError if there is no anvil, the port is taken, or anvil does not start.
+    UnavailableError if the chain is not installed, the port is taken, or it does not start.
     """
-    anvil = await trio.to_thread.run_sync(find_anvil)
+    build = {"anvil": anvil_command, "pyevm": pyevm_command}[kind]
     chosen = _free_port(port)
-    log = directory / "anvil.log"
-    process = launch(anvil, log, block_seconds, chosen, finality_blocks)
+    command = await trio.to_thread.run_sync(
+        build, directory, block_seconds, chosen, finality_blocks
+    )
+    log = directory / f"{kind}.log"
+    process = launch(command, log)
     try:
         yield await _ready(process, f"http://127.0.0.1:{chosen}", log)
     finally:
@@ -82,25 +96,42 @@ async def development_chain(
             await trio.to_thread.run_sync(stop, process)
 
 
-def launch(
-    anvil: Path, log: Path, block_seconds: float, port: int, finality_blocks: int
-) -> "subprocess.Popen[bytes]":
-    """Start anvil in a process group of its own, so that Ctrl-C reaches the node alone.
-
-    Must run on the thread that owns the chain: on Linux, anvil ends when that thread does.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    arguments = [
-        *(str(anvil), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID)),
+def anvil_command(
+    _directory: Path, block_seconds: float, port: int, finality_blocks: int
+) -> list[str]:
+    """Return how to start anvil; blocks while it is fetched."""
+    return [
+        *(str(find_anvil()), "--host", "127.0.0.1", "--port", str(port)),
+        *("--chain-id", str(CHAIN_ID)),
         *("--block-time", str(block_seconds), "--slots-in-an-epoch", str(finality_blocks // 2)),
         *("--hardfork", "prague", "--accounts", "0", "--gas-limit", "60000000", "--quiet"),
     ]
+
+
+def pyevm_command(
+    directory: Path, block_seconds: float, port: int, finality_blocks: int
+) -> list[str]:
+    """Return how to start the chain in Python; raises UnavailableError if it is not installed."""
+    if importlib.util.find_spec("eth") is None:
+        raise UnavailableError("py-evm is not installed", "pip install flocknode[devchain]")
+    return [
+        *(sys.executable, "-m", "flocknode.chain.pyevm", str(directory), "--port", str(port)),
+        *("--chain-id", str(CHAIN_ID), "--block-seconds", str(block_seconds)),
+        *("--finality-blocks", str(finality_blocks)),
+    ]
+
+
+def launch(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
+    """Start a chain in a process group of its own, so that Ctrl-C reaches the node alone.
+
+    Must run on the thread that owns the chain: on Linux, the chain ends when that thread does.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
     if sys.platform == "linux":
-        tether = [sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid())]
-        arguments = [*tether, *arguments]
+        command = [sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid()), *command]
     with log.open("wb") as output:
         return subprocess.Popen(  # noqa: S603
-            arguments,
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -109,7 +140,7 @@ def launch(
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End anvil and wait for it; blocks for at most ``STOP_SECONDS_MAX`` before it is killed."""
+    """End the chain and wait; blocks for at most ``STOP_SECONDS_MAX`` before it is killed."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -135,7 +166,7 @@ async def _ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> Dev
                     return DevChain(url, CHAIN_ID, faucet)
     lines = (await trio.Path(log).read_text(errors="replace")).strip().splitlines()
     raise UnavailableError(
-        f"anvil did not start: {lines[-1] if lines else 'it said nothing'}", f"see {log}"
+        f"{log.stem} did not start: {lines[-1] if lines else 'it said nothing'}", f"see {log}"
     )
 
 

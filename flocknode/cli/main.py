@@ -42,7 +42,7 @@ def demo(
     validators: Annotated[int | None, typer.Option(help="Default: all seats and three.")] = None,
     columns: Annotated[int, typer.Option(help="Columns of the committee.")] = 3,
     seats: Annotated[int, typer.Option(help="Seats in each column.")] = 3,
-    chain: Annotated[str, typer.Option(help="Development chain: anvil.")] = "anvil",
+    chain: Annotated[str, typer.Option(help="Development chain: anvil or pyevm.")] = "anvil",
     seed: Annotated[int, typer.Option(help="Fixes split, model, training, rounding.")] = 0,
     timeout: Annotated[float, typer.Option(help="Seconds in all.")] = 300.0,
     keep: Annotated[Path | None, typer.Option(help="Keep all nodes' directories here.")] = None,

@@ -3,7 +3,9 @@
 import queue
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import trio
@@ -36,16 +38,18 @@ class Workbench:
         await self.client.call("anvil_setBalance", "0x" + key.address.hex(), hex(10**21))
 
 
-@pytest.fixture(scope="session")
-def chain(tmp_path_factory) -> Iterator[DevChain]:
-    """Runs beside the tests, on a thread with an event loop of its own."""
+@contextmanager
+def running(directory: Path, kind: str, finality_blocks: int) -> Iterator[DevChain]:
+    """Run a chain beside the tests, on a thread with an event loop of its own."""
     started: queue.Queue = queue.Queue()
-    directory = tmp_path_factory.mktemp("chain")
 
     async def serve() -> None:
-        async with development_chain(directory, BLOCK_SECONDS, finality_blocks=6) as running:
+        opening = development_chain(
+            directory, BLOCK_SECONDS, finality_blocks=finality_blocks, kind=kind
+        )
+        async with opening as chain:
             stop = trio.Event()
-            started.put((running, stop, trio.lowlevel.current_trio_token()))
+            started.put((chain, stop, trio.lowlevel.current_trio_token()))
             await stop.wait()
 
     def run() -> None:
@@ -60,10 +64,16 @@ def chain(tmp_path_factory) -> Iterator[DevChain]:
     answer = started.get(timeout=240)
     if isinstance(answer, BaseException):
         raise answer
-    running, stop, token = answer
-    yield running
+    chain, stop, token = answer
+    yield chain
     trio.from_thread.run_sync(stop.set, trio_token=token)
     thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory) -> Iterator[DevChain]:
+    with running(tmp_path_factory.mktemp("chain"), "anvil", finality_blocks=6) as chain:
+        yield chain
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ from flocknode.chain.errors import EndpointUnreachable
 from flocknode.chain.heads import Heads
 from flocknode.errors import UnavailableError
 
+KINDS = pytest.mark.parametrize("kind", ["anvil", "pyevm"])
 OWNER = """
 import sys, trio
 from pathlib import Path
 from flocknode.chain.devchain import development_chain
 
 async def main():
-    async with development_chain(Path(sys.argv[1])) as chain:
+    async with development_chain(Path(sys.argv[1]), kind=sys.argv[2]) as chain:
         print(chain.url, flush=True)
         await trio.sleep_forever()
 
@@ -44,8 +45,9 @@ def port_of(url: str) -> int:
     return int(url.rsplit(":", 1)[1])
 
 
-async def test_only_the_faucet_has_funds(tmp_path):
-    async with development_chain(tmp_path) as chain, ChainClient(chain.url) as client:
+@KINDS
+async def test_only_the_faucet_has_funds(tmp_path, kind):
+    async with development_chain(tmp_path, kind=kind) as chain, ChainClient(chain.url) as client:
         assert await client.call("eth_accounts") == []
         first_of_the_public_mnemonic = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
         balances = [
@@ -56,16 +58,18 @@ async def test_only_the_faucet_has_funds(tmp_path):
         assert int(await client.call("eth_chainId"), 16) == chain.chain_id
 
 
-async def test_it_ends_with_its_block(tmp_path):
-    async with development_chain(tmp_path) as chain:
+@KINDS
+async def test_it_ends_with_its_block(tmp_path, kind):
+    async with development_chain(tmp_path, kind=kind) as chain:
         assert answers(port_of(chain.url))
     assert not answers(port_of(chain.url))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the tether is a feature of Linux")
-def test_it_ends_with_its_owner_even_if_that_is_killed(tmp_path):
+@KINDS
+def test_it_ends_with_its_owner_even_if_that_is_killed(tmp_path, kind):
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OWNER, str(tmp_path), kind], stdout=subprocess.PIPE, text=True
     )
     port = port_of(owner.stdout.readline().strip())
     assert answers(port)
@@ -79,21 +83,22 @@ def test_it_ends_with_its_owner_even_if_that_is_killed(tmp_path):
 
 
 async def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path):
-    anvil = devchain.find_anvil()
-    process = devchain.launch(anvil, tmp_path / "log", 0.2, devchain._free_port(0), 2)
+    command = devchain.anvil_command(tmp_path, 0.2, devchain._free_port(0), 2)
+    process = devchain.launch(command, tmp_path / "log")
     try:
         assert os.getpgid(process.pid) != os.getpgid(0)
     finally:
         devchain.stop(process)
 
 
-async def test_a_taken_port_is_one_clear_sentence(tmp_path):
+@KINDS
+async def test_a_taken_port_is_one_clear_sentence(tmp_path, kind):
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
         with pytest.raises(UnavailableError, match=f"port {port} is in use"):
-            async with development_chain(tmp_path, port=port):
+            async with development_chain(tmp_path, port=port, kind=kind):
                 pass
 
 

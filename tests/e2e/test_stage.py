@@ -33,7 +33,7 @@ OPTIONS = DemoOptions(
     validators=4,
     columns=3,
     seats=1,
-    chain="anvil",
+    chain="pyevm",  # the demo itself runs on anvil
     seed=11,
     timeout=60,
     keep=None,
@@ -50,7 +50,7 @@ def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 async def staged(directory: Path) -> AsyncIterator[Stage]:
     async with (
         TrainerPool.open() as pool,
-        open_grounds(directory, pool) as grounds,
+        open_grounds(directory, pool, OPTIONS.chain) as grounds,
         trio.open_nursery() as nursery,
     ):
         stage = await set_stage(grounds, OPTIONS)

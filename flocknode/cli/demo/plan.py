@@ -11,6 +11,7 @@ from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
 TRAINERS_MAX = 64
 VALIDATORS_MAX = 32
 COMMITTEE_MAX = 21
+CHAINS = ("anvil", "pyevm")
 BLOCK_SECONDS = 0.2
 FINALITY_BLOCKS = 2
 WINDOWS = Windows(collect=8, settle=2, view=6, demand=1, roots=4, challenge=1, abort=4, finality=0)
@@ -73,8 +74,9 @@ class DemoOptions:
             )
         if self.timeout <= 0:
             raise UsageError("a timeout of no time", "give the demo some seconds")
-        if self.chain != "anvil":
-            raise UsageError(f"unknown chain '{self.chain}'", "the known chain is 'anvil'")
+        if self.chain not in CHAINS:
+            known = " and ".join(CHAINS)
+            raise UsageError(f"unknown chain '{self.chain}'", f"the known chains are {known}")
         if self.port:
             self.ports()
 

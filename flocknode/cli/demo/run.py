@@ -41,7 +41,10 @@ async def play(
     directory: Path, pool: TrainerPool, options: DemoOptions, output: Output, started: float
 ) -> Callable[[], int]:
     """Run the demo; return what prints the closing table once everything has ended."""
-    async with open_grounds(directory, pool) as grounds, trio.open_nursery() as nursery:
+    async with (
+        open_grounds(directory, pool, options.chain) as grounds,
+        trio.open_nursery() as nursery,
+    ):
         output.progress("deploying contracts, enrolling validators, dividing data")
         stage = await set_stage(grounds, options)
         output.progress("connecting the nodes")

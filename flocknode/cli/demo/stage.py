@@ -105,9 +105,11 @@ class Grounds:
 
 
 @asynccontextmanager
-async def open_grounds(directory: Path, pool: TrainerPool) -> AsyncIterator[Grounds]:
+async def open_grounds(directory: Path, pool: TrainerPool, kind: str) -> AsyncIterator[Grounds]:
     """Start the chain; leaving ends it."""
-    opening = development_chain(directory / "chain", BLOCK_SECONDS, finality_blocks=FINALITY_BLOCKS)
+    opening = development_chain(
+        directory / "chain", BLOCK_SECONDS, finality_blocks=FINALITY_BLOCKS, kind=kind
+    )
     async with opening as chain, connected(chain.url) as (client, heads):
         yield Grounds(directory, pool, chain, client, heads)
 

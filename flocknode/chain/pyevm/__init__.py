@@ -1,0 +1,1 @@
+"""A development chain in Python alone: py-evm behind the JSON-RPC that this package speaks."""
