@@ -14,16 +14,11 @@ import numpy as np
 
 from flocknode.crypto.hashing import keccak256
 from flocknode.crypto.merkle import TreeKind, tree_root
-from flocknode.crypto.signing import SigningKey
 from flocknode.messages.codec import decode, encode
-from flocknode.messages.statements import Statement, statement_digest
 from flocknode.messages.wire import Message
 from flocknode.model.stages import ModelDelta
 from flocknode.model.terms import TaskTerms
-from flocknode.node.blobs import MemoryBlobs
-from flocknode.node.vault import Vault
 from flocknode.primitives import Address, Digest, PeerId, Seconds
-from flocknode.protocol.chain_view import ChainFold
 from flocknode.protocol.effects import (
     ComputeAggregate,
     DestroySecrets,
@@ -35,6 +30,8 @@ from flocknode.protocol.effects import (
     OpenCapsule,
     Penalise,
     Publish,
+    Recall,
+    Remember,
     Reseal,
     Send,
     ServeMaskSum,
@@ -48,7 +45,6 @@ from flocknode.protocol.events import (
     Event,
     FetchFailed,
     MessageReceived,
-    Signed,
     Tick,
     Trained,
     VectorHeld,
@@ -56,14 +52,12 @@ from flocknode.protocol.events import (
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import Call, LedgerEvent, OpenRound, Reveal
 from flocknode.protocol.roster import Roster, RosterEntry
-from flocknode.protocol.round import RoundMachine
 from flocknode.sim.abi import CallReverted
 from flocknode.sim.ledger import SimulatedLedger
+from flocknode.sim.simulated_node import TASK, SimulatedNode
 from flocknode.sim.state import TaskSpecification
 
-TASK = 1
 TICK_SECONDS = 0.25
-ONION_LAYERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +81,11 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """The node's process starts again: it knows what it stored, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
 class NewBlock:
     """The node's follower looks at the chain."""
 
@@ -99,11 +98,11 @@ class Gossiped:
     message: Message
 
 
-Happening = Event | Crash | Join | NewBlock | Gossiped
+Happening = Event | Crash | Join | Restart | NewBlock | Gossiped
 
 
-Twist = Callable[[PeerId, Message], Sequence[Message]]
-"""What an adversary tells a peer instead of a message."""
+AfterEffect = Callable[["SimulatedNode", Effect], bool]
+"""Looks at a node after an effect is carried out; True kills it there."""
 
 
 @dataclass(order=True, slots=True)
@@ -112,32 +111,8 @@ class _Scheduled:
     order: int
     node: "SimulatedNode | None" = field(compare=False)
     event: Happening | None = field(compare=False)
-
-
-class SimulatedNode:
-    """A real machine and vault behind simulated ports."""
-
-    def __init__(self, world: "World", name: int) -> None:
-        draw = world.identities.randbytes
-        self.key = SigningKey(draw(32))
-        self.peer = PeerId(draw(34))
-        self.blobs = MemoryBlobs()
-        self.vault = Vault(self.blobs, entropy=world.random.randbytes, rounding=self._rounding)
-        self.fold = ChainFold(TASK)
-        self.seen: Digest | None = None
-        self.name = name
-        self.crashed = False
-        self.twist: Twist | None = None
-        self.statements: list[Statement] = []
-        self.penalties: list[tuple[PeerId, str]] = []
-        self.onion = [Digest(draw(32))]
-        while len(self.onion) < ONION_LAYERS:
-            self.onion.append(keccak256(self.onion[-1]))
-        self.machine: RoundMachine
-
-    def _rounding(self, round_: int) -> bytes:
-        """Return the dither secret of a round: the node's own, whatever the network does."""
-        return hashlib.sha256(b"rounding" + self.peer + round_.to_bytes(8, "big")).digest()
+    life: int = field(compare=False, default=0)
+    """The life of the node's process that waits for this; the next one knows nothing of it."""
 
 
 class World:
@@ -172,6 +147,7 @@ class World:
         self.models: dict[int, Digest] = {}
         self.reverts: Counter[str] = Counter()
         self.deltas: dict[tuple[int, int], ModelDelta] = {}
+        self.after_effect: AfterEffect | None = None
         self._set_up()
 
     @property
@@ -189,7 +165,7 @@ class World:
             if due.event is None:
                 if self._mine() and not is_over:
                     is_over, until = True, min(until, self.now + beyond)
-            elif due.node and (not due.node.crashed or isinstance(due.event, Join)):
+            elif due.node and self._reaches(due, due.node):
                 self._happen(due.node, due.event)
         self.now = until
 
@@ -200,6 +176,12 @@ class World:
     def join(self, node: SimulatedNode, *, after: float) -> None:
         """Let a node that is away come in ``after`` seconds."""
         self._schedule(after, node, Join())
+
+    def restart(self, node: SimulatedNode, *, after: float) -> None:
+        """Kill a node's process now and start it again in ``after`` seconds."""
+        node.crashed = True
+        node.storage.close()
+        self._schedule(after, node, Restart())
 
     @property
     def committee(self) -> tuple[SimulatedNode, ...]:
@@ -232,10 +214,7 @@ class World:
         )
         self._create_task()
         for node in self.nodes:
-            node.machine = RoundMachine(
-                node.key.address, self.domain, TASK, self.roster, self.initial_root
-            )
-            node.blobs.put(self.initial_root, self.initial_model)
+            node.start()
             self._schedule(self.random.uniform(0, TICK_SECONDS), node, Tick())
         for node in self.random.sample(self.trainers, self.faults.crashed_trainers):
             # Some vanish before they speak, some after.
@@ -271,12 +250,21 @@ class World:
         settled = self.ledger.round_of(TASK).round
         return len(self.models) >= self.terms.rounds or settled > self.terms.rounds
 
+    def _reaches(self, due: _Scheduled, node: SimulatedNode) -> bool:
+        if isinstance(due.event, Join | Restart):
+            return True
+        return not node.crashed and due.life == node.life
+
     def _happen(self, node: SimulatedNode, happening: Happening) -> None:
         match happening:
             case Crash():
                 node.crashed = True
             case Join():
                 node.crashed = False
+                self._schedule(0, node, Tick())
+            case Restart():
+                node.crashed = False
+                node.start()
                 self._schedule(0, node, Tick())
             case Gossiped(author, message):
                 self._judge(node, author, message)
@@ -291,7 +279,11 @@ class World:
     def _handle(self, node: SimulatedNode, event: Event) -> None:
         todo = deque(node.machine.handle(event, Seconds(self.now)))
         while todo:
-            for answer in self._perform(node, todo.popleft()):
+            effect = todo.popleft()
+            answers = self._perform(node, effect)
+            if self.after_effect and self.after_effect(node, effect):
+                return
+            for answer in answers:
                 todo.extend(node.machine.handle(answer, Seconds(self.now)))
 
     def _follow(self, node: SimulatedNode) -> ChainAdvanced:
@@ -322,17 +314,15 @@ class World:
             case Penalise(peer, reason):
                 node.penalties.append((peer, reason))
             case Sign(statement):
-                node.statements.append(statement)
-                digest = statement_digest(self.domain, statement)
-                return [Signed(statement, node.key.sign_digest(digest))]
+                return [*node.sign(statement)]
             case Submit(call):
                 self._submit(node, call)
             case Fetch(root, kind, length, holders):
                 self._fetch(node, root, TreeKind(kind), length, holders)
             case Hold(root, data):
                 node.blobs.put(root, data)
-            case MakeSealingKey(ctx):
-                return [node.vault.make_sealing_key(ctx)]
+            case MakeSealingKey(seating):
+                return [node.vault.make_sealing_key(seating)]
             case Train(round_, model_root):
                 self._train(node, round_, model_root)
             case MaskDelta():
@@ -347,8 +337,15 @@ class World:
                 node.vault.serve_mask_sum(effect)
             case ComputeAggregate():
                 return [node.vault.compute_aggregate(effect)]
-            case DestroySecrets(ctx):
-                node.vault.destroy(ctx)
+            case Remember(seating, sender, message):
+                attempt = (seating.drawn.round, seating.drawn.attempt)
+                node.storage.journal.remember(attempt, seating.ctx, sender, encode(message))
+            case Recall(ctx):
+                for sender, payload in node.storage.journal.recall(ctx):
+                    self._schedule(0, node, MessageReceived(sender, decode(payload)))
+            case DestroySecrets(round_, attempt):
+                node.vault.destroy_before(round_, attempt)
+                node.storage.journal.forget_before((round_, attempt))
         return []
 
     def _judge(self, node: SimulatedNode, author: PeerId, message: Message) -> None:
@@ -381,6 +378,8 @@ class World:
         length: int,
         holders: tuple[PeerId, ...],
     ) -> None:
+        if node.blobs.get(root) is not None:
+            return self._schedule(0, node, VectorHeld(root))
         for peer in holders:
             holder = self._by_peer[peer]
             data = None if holder.crashed else holder.blobs.get(root)
@@ -394,7 +393,8 @@ class World:
         digest = hashlib.sha256(bytes(node.peer) + model_root).digest()
         rng = np.random.default_rng(int.from_bytes(digest, "big"))
         delta = ModelDelta(rng.normal(0, 0.05, self.terms.integers.words))
-        node.vault.keep_delta(round_, delta)
+        if not node.vault.holds_delta(round_):
+            node.vault.keep_delta(round_, delta)
         self.deltas[round_, node.name] = delta
         self._schedule(self.random.uniform(0.02, 0.4), node, Trained(round_, model_root))
 
@@ -411,7 +411,10 @@ class World:
 
     def _schedule(self, delay: float, node: SimulatedNode | None, event: Happening | None) -> None:
         self._order += 1
-        heapq.heappush(self._heap, _Scheduled(self.now + delay, self._order, node, event))
+        heapq.heappush(
+            self._heap,
+            _Scheduled(self.now + delay, self._order, node, event, node.life if node else 0),
+        )
 
     def _note(self, who: str, what: str) -> None:
         self._trace.update(f"{self.now:.6f} {who} {what}\n".encode())
