@@ -8,15 +8,18 @@ from flocknode.errors import ConfigurationError
 FORMAT = 1
 
 
-def open_database(path: Path, schema: str, remedy: str, *, synchronous: str) -> sqlite3.Connection:
+def open_database(
+    path: Path, schema: str, remedy: str, *, synchronous: str, may_create: bool = True
+) -> sqlite3.Connection:
     """Open or create a database; raise ``ConfigurationError`` if it is damaged or too new.
 
-    The connection may be used from any thread, by one at a time.
+    SQLite takes an empty file for a new database; without ``may_create`` it is a damaged one. The
+    connection may be used from any thread, by one at a time.
     """
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        _prepare(connection, path, schema, synchronous)
+        _prepare(connection, path, schema, synchronous, may_create=may_create)
         path.chmod(0o600)
     except (sqlite3.Error, OSError) as error:
         _close(connection)
@@ -27,7 +30,9 @@ def open_database(path: Path, schema: str, remedy: str, *, synchronous: str) -> 
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, schema: str, synchronous: str) -> None:
+def _prepare(
+    connection: sqlite3.Connection, path: Path, schema: str, synchronous: str, *, may_create: bool
+) -> None:
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(f"PRAGMA synchronous={synchronous}")
@@ -36,6 +41,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: str, synchronou
         raise ConfigurationError(
             f"{path} was written by a newer flocknode", "install that version, or a newer one"
         )
+    if found == 0 and not may_create:
+        raise sqlite3.DatabaseError("it is empty")
     (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if state != "ok":
         raise sqlite3.DatabaseError(state)

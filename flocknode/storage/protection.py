@@ -74,7 +74,9 @@ class SigningProtection:
             )
         if marked is not None and not path.exists():
             raise ConfigurationError(f"{path} is missing, and this key has signed", _NEVER_DELETE)
-        database = open_database(path, _SCHEMA, _NEVER_DELETE, synchronous=synchronous)
+        database = open_database(
+            path, _SCHEMA, _NEVER_DELETE, synchronous=synchronous, may_create=marked is None
+        )
         if marked is None:
             write_whole(marker, address.hex().encode() + b"\n")
         return database
