@@ -34,8 +34,6 @@ def _prepare(
     connection: sqlite3.Connection, path: Path, schema: str, synchronous: str, *, may_create: bool
 ) -> None:
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute(f"PRAGMA synchronous={synchronous}")
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > FORMAT:
         raise ConfigurationError(
@@ -43,6 +41,8 @@ def _prepare(
         )
     if found == 0 and not may_create:
         raise sqlite3.DatabaseError("it is empty")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
     (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if state != "ok":
         raise sqlite3.DatabaseError(state)
