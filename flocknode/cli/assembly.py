@@ -87,7 +87,8 @@ class Node:
         machine = RoundMachine(
             key.address, deployment.domain, config.task, task.roster, task.initial_model
         )
-        vault = Vault(storage.blobs, storage.secrets, rounding=_rounding(config, task, key))
+        rounding = _rounding(config, task, key)
+        vault = Vault(storage.blobs, storage.secrets, storage.protection, rounding=rounding)
         return cls(
             directory, config, task, deployment, key, network, storage, machine, vault, judge, pool
         )

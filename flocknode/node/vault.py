@@ -13,16 +13,16 @@ from collections.abc import Callable
 from flocknode.aggregation.ring import unmask
 from flocknode.aggregation.step import model_root, server_step
 from flocknode.crypto.errors import CapsuleError, CryptoError, KeyMaterialError
-from flocknode.crypto.hashing import seed_commitment
+from flocknode.crypto.hashing import seed_commitment, sha256
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.crypto.sealing import SUITE_X25519, SealingKey, seal
 from flocknode.errors import FlockError
 from flocknode.messages.limits import INLINE_VECTOR_MAX
 from flocknode.model.stages import MaskedDelta, MaskSum, ModelDelta, QuantisedDelta
 from flocknode.model.words import model_words, ring_words, words_bytes
-from flocknode.node.memory import MemorySecrets
+from flocknode.node.memory import MemorySecrets, MemorySlots
 from flocknode.node.secrets import AttemptSecrets, Masking, attempt_name, delta_name, is_over
-from flocknode.ports import BlobStore, SecretStore
+from flocknode.ports import BlobStore, SecretStore, SlotRecord
 from flocknode.primitives import Digest
 from flocknode.privacy.clipping import clip_l2
 from flocknode.privacy.masking import mask, sum_masks
@@ -52,6 +52,13 @@ class SecretGone(CryptoError):
     """A secret of an attempt that is over. Nobody's fault."""
 
 
+class AnotherDelta(FlockError):
+    """The delta that this trainer sent in this round is lost, and a second one would tell of it.
+
+    Fault: this node's operator, who moved the file away.
+    """
+
+
 class Vault:
     """One node's secrets. ``entropy`` is the operating system's, except in simulations."""
 
@@ -59,16 +66,18 @@ class Vault:
         self,
         blobs: BlobStore,
         secrets: SecretStore | None = None,
+        record: SlotRecord | None = None,
         *,
         entropy: Entropy = os.urandom,
         rounding: Callable[[int], bytes] | None = None,
     ) -> None:
         """Take the 32-byte dither secret of a round from ``rounding``, or from ``entropy``.
 
-        Without a store the secrets last as long as the process.
+        Without a store and a record what they hold lasts as long as the process.
         """
         self._blobs = blobs
         self._store = secrets or MemorySecrets()
+        self._record = record or MemorySlots()
         self._entropy = entropy
         self._rounding = rounding
         self._guard = threading.RLock()
@@ -241,7 +250,11 @@ class Vault:
             secret = self._rounding(effect.round) if self._rounding else self._entropy(32)
             clipped = clip_l2(self._trained[1], 2.0**integers.clip_norm_log2)
             quantised = quantise(clipped, weight, integers, dither_stream(secret, integers.words))
-            self._store.save(delta_name(effect.round), bytes(words_bytes(quantised.values)))
+            stored = bytes(words_bytes(quantised.values))
+            self._store.save(delta_name(effect.round), stored)
+        slot = ("delta", effect.seating.drawn.model_root, effect.round)
+        if not self._record.record(slot, sha256(stored)):
+            raise AnotherDelta(f"another delta was sent in round {effect.round}")
         self._quantised = (effect.round, quantised)
         return quantised
 

@@ -110,6 +110,7 @@ class SimulatedNode:
         self.vault = Vault(
             self.blobs,
             self.storage.secrets,
+            self.storage.protection,
             entropy=world.random.randbytes,
             rounding=self._rounding,
         )

@@ -16,6 +16,8 @@ from flocknode.protocol.effects import (
     Hold,
     MakeSealingKey,
     Penalise,
+    Recall,
+    Remember,
     Send,
     Sign,
     Train,
@@ -99,6 +101,25 @@ def test_next_draw_destroys_the_secrets_of_the_one_before():
     assert DestroySecrets(again.round, again.attempt) in effects
     (made,) = [effect for effect in effects if isinstance(effect, MakeSealingKey)]
     assert made.seating.ctx == again.ctx
+
+
+def test_settlement_ends_the_secrets_of_the_round_even_for_a_node_that_saw_no_attempt():
+    settled = RoundSettled(1, 3, 0, NEXT_ROOT, DRAWN_AT)
+    node = machine()
+    assert DestroySecrets(4, 0) in advance(node, replace(EMPTY, settled=settled))
+    assert advance(node, replace(EMPTY, settled=settled)) == []
+
+
+def test_seat_hears_again_what_it_was_given_before_a_restart():
+    assert Recall(US.ctx) in advance(machine(), DRAWN)
+
+
+def test_seat_remembers_a_contribution_once_before_it_opens_it():
+    node, valid = begun(), US.valid(0)
+    message = US.contribution(valid)
+    first, *_ = hear(node, message)
+    assert first == Remember(US.seating, TRAINER, replace(message, vector=b""))
+    assert not [e for e in hear(node, message) if isinstance(e, Remember)]
 
 
 def test_answer_for_an_attempt_that_is_over_is_dropped():
