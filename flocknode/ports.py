@@ -1,6 +1,7 @@
 """The seams between the node's services and the world."""
 
 from collections.abc import AsyncIterable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from flocknode.messages.slots import Slot
@@ -98,13 +99,20 @@ class SecretStore(Protocol):
         """Leave no trace of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An encoded message of the attempt (round, attempt) that ``ctx`` names."""
+
+    attempt: tuple[int, int]
+    ctx: Digest
+    sender: PeerId
+    payload: bytes
+
+
 class Journal(Protocol):
     """Messages that a seat hears again after a restart; may block."""
 
-    def remember(
-        self, attempt: tuple[int, int], ctx: Digest, sender: PeerId, payload: bytes
-    ) -> None:
-        """Keep an encoded message of the attempt (round, attempt) that ``ctx`` names."""
+    def remember(self, heard: Sequence[Heard]) -> None: ...
 
     def recall(self, ctx: Digest) -> list[tuple[PeerId, bytes]]:
         """Return the attempt's messages in the order in which they came."""

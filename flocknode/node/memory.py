@@ -1,6 +1,9 @@
 """What a node remembers, held in memory: for simulations, and for nodes that start once."""
 
+from collections.abc import Sequence
+
 from flocknode.messages.slots import Slot
+from flocknode.ports import Heard
 from flocknode.primitives import Digest, PeerId
 
 
@@ -40,11 +43,10 @@ class MemoryJournal:
         self._heard: dict[Digest, dict[bytes, PeerId]] = {}
         self._attempts: dict[Digest, tuple[int, int]] = {}
 
-    def remember(
-        self, attempt: tuple[int, int], ctx: Digest, sender: PeerId, payload: bytes
-    ) -> None:
-        self._attempts[ctx] = attempt
-        self._heard.setdefault(ctx, {}).setdefault(payload, sender)
+    def remember(self, heard: Sequence[Heard]) -> None:
+        for one in heard:
+            self._attempts[one.ctx] = one.attempt
+            self._heard.setdefault(one.ctx, {}).setdefault(one.payload, one.sender)
 
     def recall(self, ctx: Digest) -> list[tuple[PeerId, bytes]]:
         return [(sender, payload) for payload, sender in self._heard.get(ctx, {}).items()]

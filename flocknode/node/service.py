@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import trio
@@ -18,7 +19,7 @@ from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
 from flocknode.node.vault import Vault
-from flocknode.ports import BlobStore, Journal, Ledger, Network, Signer, Trainer
+from flocknode.ports import BlobStore, Heard, Journal, Ledger, Network, Signer, Trainer
 from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.chain_view import ChainFold
 from flocknode.protocol.effects import (
@@ -100,6 +101,7 @@ class NodeService:
         self._vault = vault
         self._blobs = blobs
         self._journal = journal
+        self._heard, self._unwritten = trio.open_memory_channel[Heard](INBOX_EVENTS_MAX)
         self._disk = trio.CapacityLimiter(1)
         self._trainer = trainer
         self._clock = clock
@@ -111,6 +113,7 @@ class NodeService:
             nursery.start_soon(self._listen)
             nursery.start_soon(self._follow)
             nursery.start_soon(self._tick)
+            nursery.start_soon(self._remember)
             async for event in self._events:
                 await self._handle(event, nursery)
 
@@ -171,8 +174,7 @@ class NodeService:
                 return await self._compute(self._vault.compute_aggregate, effect, nursery)
             case Remember(seating, sender, message):
                 attempt = (seating.drawn.round, seating.drawn.attempt)
-                what = (attempt, seating.ctx, sender, encode(message))
-                await self._on_disk(self._journal.remember, *what)
+                await self._heard.send(Heard(attempt, seating.ctx, sender, encode(message)))
             case Recall(ctx):
                 nursery.start_soon(self._recall, ctx)
             case DestroySecrets(round_, attempt):
@@ -186,6 +188,15 @@ class NodeService:
         except FlockError as error:
             log.warning("disk: %s", error)
             return None
+
+    async def _remember(self) -> None:
+        """Keep what was heard, together as it comes: each trip to a thread costs milliseconds."""
+        async for first in self._unwritten:
+            heard = [first]
+            with suppress(trio.WouldBlock):
+                while True:
+                    heard.append(self._unwritten.receive_nowait())
+            await self._on_disk(self._journal.remember, heard)
 
     async def _recall(self, ctx: Digest) -> None:
         for sender, payload in await self._on_disk(self._journal.recall, ctx) or ():

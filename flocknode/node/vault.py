@@ -204,11 +204,13 @@ class Vault:
 
     def _secrets(self, seating: Seating) -> AttemptSecrets:
         name = attempt_name(seating)
+        # The loop does not wait for a thread that is storing.
+        if kept := self._attempts.get(name):
+            return kept
         with self._guard:
             if name not in self._attempts:
                 stored = self._store.load(name)
-                kept = AttemptSecrets.from_bytes(stored) if stored else AttemptSecrets()
-                self._attempts[name] = kept
+                self._attempts[name] = AttemptSecrets.from_bytes(stored or b"{}")
             return self._attempts[name]
 
     def _keep(self, seating: Seating, secrets: AttemptSecrets) -> None:

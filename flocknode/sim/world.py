@@ -18,6 +18,7 @@ from flocknode.messages.codec import decode, encode
 from flocknode.messages.wire import Message
 from flocknode.model.stages import ModelDelta
 from flocknode.model.terms import TaskTerms
+from flocknode.ports import Heard
 from flocknode.primitives import Address, Digest, PeerId, Seconds
 from flocknode.protocol.effects import (
     ComputeAggregate,
@@ -339,7 +340,8 @@ class World:
                 return [node.vault.compute_aggregate(effect)]
             case Remember(seating, sender, message):
                 attempt = (seating.drawn.round, seating.drawn.attempt)
-                node.storage.journal.remember(attempt, seating.ctx, sender, encode(message))
+                heard = Heard(attempt, seating.ctx, sender, encode(message))
+                node.storage.journal.remember([heard])
             case Recall(ctx):
                 for sender, payload in node.storage.journal.recall(ctx):
                     self._schedule(0, node, MessageReceived(sender, decode(payload)))

@@ -6,10 +6,11 @@ from pathlib import Path
 PARTIAL_SUFFIX = ".partial"
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, sync_name: bool = True) -> None:
     """Write ``data`` so that after a power loss the file is the old or the new one, never half.
 
-    Only the node's user may read it. Raises ``OSError``.
+    Without ``sync_name`` the name is durable only after ``sync_folder``. Only the node's user may
+    read it. Raises ``OSError``.
     """
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
@@ -18,7 +19,8 @@ def write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-    sync_folder(path.parent)
+    if sync_name:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

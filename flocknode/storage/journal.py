@@ -2,9 +2,11 @@
 
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from flocknode.crypto.hashing import sha256
+from flocknode.ports import Heard
 from flocknode.primitives import Digest, PeerId
 from flocknode.storage.database import open_database
 from flocknode.storage.errors import StorageError
@@ -18,11 +20,16 @@ _SCHEMA = (
     " sender BLOB NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (ctx, digest))"
 )
 
+_KEEP = (
+    "INSERT OR IGNORE INTO heard SELECT ?1, ?2, ?3, ?4, ?5, ?6"
+    " WHERE (SELECT count(*) FROM heard WHERE ctx = ?3) < ?7"
+)
+
 
 class MessageJournal:
     """Messages by attempt, in the order in which they came.
 
-    A power loss may cost the newest ones, which peers say again; a killed process costs none.
+    A crash may cost the newest ones, which peers say again.
     """
 
     def __init__(self, directory: Path, *, synchronous: str = "NORMAL") -> None:
@@ -31,14 +38,18 @@ class MessageJournal:
         self._database = open_database(path, _SCHEMA, remedy, synchronous=synchronous)
         self._mutex = threading.Lock()
 
-    def remember(
-        self, attempt: tuple[int, int], ctx: Digest, sender: PeerId, payload: bytes
-    ) -> None:
-        self._execute(
-            "INSERT OR IGNORE INTO heard SELECT ?1, ?2, ?3, ?4, ?5, ?6"
-            " WHERE (SELECT count(*) FROM heard WHERE ctx = ?3) < ?7",
-            (*attempt, ctx, sha256(payload), sender, payload, MESSAGES_MAX),
-        )
+    def remember(self, heard: Sequence[Heard]) -> None:
+        """Keep messages, all in one transaction."""
+        rows = [
+            (*one.attempt, one.ctx, sha256(one.payload), one.sender, one.payload, MESSAGES_MAX)
+            for one in heard
+        ]
+        try:
+            with self._mutex, self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                self._database.executemany(_KEEP, rows)
+        except sqlite3.Error as error:
+            raise StorageError(f"journal: {error}") from error
 
     def recall(self, ctx: Digest) -> list[tuple[PeerId, bytes]]:
         rows = self._execute(

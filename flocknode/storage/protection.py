@@ -20,6 +20,12 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS signed (kind TEXT, ctx BLOB, number INTEGER, digest BLOB NOT NULL,"
     " PRIMARY KEY (kind, ctx, number)) WITHOUT ROWID"
 )
+_FILL = (
+    "INSERT INTO signed VALUES (?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET digest = digest RETURNING digest"
+)
+"""One statement, so one transaction: it commits before the rows are all read."""
+
 _NEVER_DELETE = "restore it from a backup; without it this key could sign twice and lose its stake"
 
 
@@ -48,16 +54,10 @@ class SigningProtection:
         kind, ctx, number = slot
         try:
             with self._mutex:
-                self._database.execute(
-                    "INSERT OR IGNORE INTO signed VALUES (?, ?, ?, ?)", (kind, ctx, number, digest)
-                )
-                row = self._database.execute(
-                    "SELECT digest FROM signed WHERE kind = ? AND ctx = ? AND number = ?",
-                    (kind, ctx, number),
-                ).fetchone()
+                ((kept,),) = self._database.execute(_FILL, (kind, ctx, number, digest)).fetchall()
         except sqlite3.Error as error:
             raise StorageError(f"signing protection: {error}") from error
-        return bytes(row[0]) == digest
+        return bytes(kept) == digest
 
     def close(self) -> None:
         """Fold the log into the record and let another process have the directory."""

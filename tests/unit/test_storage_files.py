@@ -9,6 +9,7 @@ from flocknode.crypto.hashing import sha256
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.errors import ConfigurationError
 from flocknode.messages.statements import RECORD_BYTES
+from flocknode.ports import Heard
 from flocknode.primitives import Address, PeerId
 from flocknode.storage.blobs import DiskBlobs
 from flocknode.storage.database import FORMAT
@@ -144,7 +145,7 @@ PEER, CTX = PeerId(b"p" * 34), sha256(b"ctx")
 def test_journal_gives_messages_back_in_order_and_once(tmp_path):
     first = MessageJournal(tmp_path)
     for payload in (b"b", b"a", b"b"):
-        first.remember((3, 0), CTX, PEER, payload)
+        first.remember([Heard((3, 0), CTX, PEER, payload)])
     first.close()
     second = MessageJournal(tmp_path)
     assert second.recall(CTX) == [(PEER, b"b"), (PEER, b"a")]
@@ -156,7 +157,7 @@ def test_journal_forgets_earlier_attempts_only(tmp_path):
     journal = MessageJournal(tmp_path)
     names = {at: sha256(bytes(at)) for at in ((2, 1), (3, 0), (3, 1))}
     for at, ctx in names.items():
-        journal.remember(at, ctx, PEER, b"message")
+        journal.remember([Heard(at, ctx, PEER, b"message")])
     journal.forget_before((3, 1))
     assert [at for at, ctx in names.items() if journal.recall(ctx)] == [(3, 1)]
     journal.close()
@@ -164,8 +165,8 @@ def test_journal_forgets_earlier_attempts_only(tmp_path):
 
 def test_journal_of_an_attempt_is_bounded(tmp_path):
     journal = MessageJournal(tmp_path, synchronous="OFF")
-    for number in range(MESSAGES_MAX + 3):
-        journal.remember((3, 0), CTX, PEER, number.to_bytes(2, "big"))
+    payloads = [number.to_bytes(2, "big") for number in range(MESSAGES_MAX + 3)]
+    journal.remember([Heard((3, 0), CTX, PEER, payload) for payload in payloads])
     assert len(journal.recall(CTX)) == MESSAGES_MAX
     journal.close()
 
