@@ -1,8 +1,10 @@
 """The seams between the node's services and the world."""
 
 from collections.abc import AsyncIterable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from flocknode.messages.slots import Slot
 from flocknode.messages.statements import Statement
 from flocknode.model.stages import ModelDelta
 from flocknode.primitives import Digest, PeerId
@@ -75,3 +77,44 @@ class BlobStore(Protocol):
     def get(self, root: Digest) -> bytes | None: ...
 
     def discard(self, root: Digest) -> None: ...
+
+
+class SlotRecord(Protocol):
+    """Which statement fills which slot; called in a thread."""
+
+    def record(self, slot: Slot, digest: Digest) -> bool:
+        """Fill the slot for good before returning True; False if it holds another statement."""
+
+
+class SecretStore(Protocol):
+    """Secrets by name; may block. What is saved outlives the process before ``save`` returns."""
+
+    def names(self) -> tuple[str, ...]: ...
+
+    def save(self, name: str, secret: bytes) -> None: ...
+
+    def load(self, name: str) -> bytes | None: ...
+
+    def destroy(self, name: str) -> None:
+        """Leave no trace of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An encoded message of the attempt (round, attempt) that ``ctx`` names."""
+
+    attempt: tuple[int, int]
+    ctx: Digest
+    sender: PeerId
+    payload: bytes
+
+
+class Journal(Protocol):
+    """Messages that a seat hears again after a restart; may block."""
+
+    def remember(self, heard: Sequence[Heard]) -> None: ...
+
+    def recall(self, ctx: Digest) -> list[tuple[PeerId, bytes]]:
+        """Return the attempt's messages in the order in which they came."""
+
+    def forget_before(self, attempt: tuple[int, int]) -> None: ...

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import trio
@@ -18,7 +19,7 @@ from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
 from flocknode.node.vault import Vault
-from flocknode.ports import BlobStore, Ledger, Network, Signer, Trainer
+from flocknode.ports import BlobStore, Heard, Journal, Ledger, Network, Signer, Trainer
 from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.chain_view import ChainFold
 from flocknode.protocol.effects import (
@@ -32,6 +33,8 @@ from flocknode.protocol.effects import (
     OpenCapsule,
     Penalise,
     Publish,
+    Recall,
+    Remember,
     Reseal,
     Send,
     ServeMaskSum,
@@ -68,6 +71,7 @@ TOPIC = "flock/1"
 
 log = logging.getLogger("flocknode.node")
 Answer = TypeVar("Answer", bound=Event)
+Kept = TypeVar("Kept")
 
 
 class NodeService:
@@ -84,6 +88,7 @@ class NodeService:
         signer: Signer,
         vault: Vault,
         blobs: BlobStore,
+        journal: Journal,
         trainer: Trainer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -95,6 +100,9 @@ class NodeService:
         self._signer = signer
         self._vault = vault
         self._blobs = blobs
+        self._journal = journal
+        self._heard, self._unwritten = trio.open_memory_channel[Heard](INBOX_EVENTS_MAX)
+        self._disk = trio.CapacityLimiter(1)
         self._trainer = trainer
         self._clock = clock
         self._inbox, self._events = trio.open_memory_channel[Event](INBOX_EVENTS_MAX)
@@ -105,6 +113,7 @@ class NodeService:
             nursery.start_soon(self._listen)
             nursery.start_soon(self._follow)
             nursery.start_soon(self._tick)
+            nursery.start_soon(self._remember)
             async for event in self._events:
                 await self._handle(event, nursery)
 
@@ -147,8 +156,8 @@ class NodeService:
                 nursery.start_soon(self._fetch, root, TreeKind(kind), length, holders)
             case Hold(root, data):
                 self._blobs.put(root, data)
-            case MakeSealingKey(ctx):
-                return self._vault.make_sealing_key(ctx)
+            case MakeSealingKey(seating):
+                return await self._on_disk(self._vault.make_sealing_key, seating)
             case Train(round_, model_root):
                 nursery.start_soon(self._train, round_, model_root)
             case OpenCapsule():
@@ -156,16 +165,46 @@ class NodeService:
             case Reseal():
                 return self._vault.reseal(effect)
             case MaskDelta():
-                return await self._compute(self._vault.mask_delta, effect, nursery)
+                nursery.start_soon(self._compute_in_thread, self._vault.mask_delta, effect)
             case SumMasks():
                 return await self._compute(self._vault.sum_masks, effect, nursery)
             case ServeMaskSum():
                 self._vault.serve_mask_sum(effect)
             case ComputeAggregate():
                 return await self._compute(self._vault.compute_aggregate, effect, nursery)
-            case DestroySecrets(ctx):
-                self._vault.destroy(ctx)
+            case Remember(seating, sender, message):
+                attempt = (seating.drawn.round, seating.drawn.attempt)
+                await self._heard.send(Heard(attempt, seating.ctx, sender, encode(message)))
+            case Recall(ctx):
+                nursery.start_soon(self._recall, ctx)
+            case DestroySecrets(round_, attempt):
+                nursery.start_soon(self._destroy_before, round_, attempt)
         return None
+
+    async def _on_disk(self, function: Callable[..., Kept], *arguments: object) -> Kept | None:
+        """Wait for the disk without stopping the loop; None if it refused."""
+        try:
+            return await trio.to_thread.run_sync(function, *arguments, limiter=self._disk)
+        except FlockError as error:
+            log.warning("disk: %s", error)
+            return None
+
+    async def _remember(self) -> None:
+        """Keep what was heard, together as it comes: each trip to a thread costs milliseconds."""
+        async for first in self._unwritten:
+            heard = [first]
+            with suppress(trio.WouldBlock):
+                while True:
+                    heard.append(self._unwritten.receive_nowait())
+            await self._on_disk(self._journal.remember, heard)
+
+    async def _recall(self, ctx: Digest) -> None:
+        for sender, payload in await self._on_disk(self._journal.recall, ctx) or ():
+            await self._inbox.send(MessageReceived(sender, decode(payload)))
+
+    async def _destroy_before(self, round_: int, attempt: int) -> None:
+        await self._on_disk(self._vault.destroy_before, round_, attempt)
+        await self._on_disk(self._journal.forget_before, (round_, attempt))
 
     async def _sign(self, statement: Statement) -> Signed | None:
         try:
@@ -178,7 +217,7 @@ class NodeService:
     async def _compute(
         self,
         function: Callable[[Effect], Answer] | Callable[..., Answer],
-        effect: MaskDelta | SumMasks | ComputeAggregate,
+        effect: SumMasks | ComputeAggregate,
         nursery: trio.Nursery,
     ) -> Answer | None:
         if _words(effect.seating) >= THREAD_WORDS_MIN:
@@ -235,6 +274,10 @@ class NodeService:
     async def _fetch(
         self, root: Digest, kind: TreeKind, length: int, holders: tuple[PeerId, ...]
     ) -> None:
+        if self._blobs.get(root) is not None:
+            await self._inbox.send(VectorHeld(root))
+            return
+
         def is_under_root(data: memoryview) -> bool:
             return tree_root(kind, data) == root
 

@@ -1,52 +1,33 @@
-"""The only component that signs: one statement per slot, remembered before it leaves."""
+"""The only component that signs: one statement per slot, recorded before it leaves."""
+
+import trio
 
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.signing import SigningKey
-from flocknode.messages.statements import (
-    Attestation,
-    Context,
-    Header,
-    Include,
-    MaskRoot,
-    Propose,
-    SeatKey,
-    Statement,
-    statement_digest,
-)
-from flocknode.primitives import Digest
-
-Slot = tuple[str, Digest, int]
+from flocknode.messages.slots import slot_of
+from flocknode.messages.statements import Statement, statement_digest
+from flocknode.ports import SlotRecord
 
 
 class SlotSigner:
     """Signs a statement unless its slot holds another one."""
 
-    def __init__(self, key: SigningKey, domain: Domain) -> None:
+    def __init__(self, key: SigningKey, domain: Domain, record: SlotRecord) -> None:
         self._key = key
         self._domain = domain
-        self._slots: dict[Slot, Digest] = {}
+        self._record = record
+        self._one = trio.CapacityLimiter(1)
 
     async def sign(self, statement: Statement) -> bytes | None:
-        """Return the signature, or None if the slot already holds another statement."""
+        """Return the signature, or None if the slot already holds another statement.
+
+        The same statement gives the same bytes (RFC 6979). A ``FlockError`` of the record means
+        that there is no signature.
+        """
         digest = statement_digest(self._domain, statement)
         slot = slot_of(statement)
-        if slot and self._slots.setdefault(slot, digest) != digest:
-            return None
+        if slot is not None:
+            record = self._record.record
+            if not await trio.to_thread.run_sync(record, slot, digest, limiter=self._one):
+                return None
         return self._key.sign_digest(digest)
-
-
-def slot_of(statement: Statement) -> Slot | None:
-    """Return what may be stated once: the slots whose double use is an offence, and headers."""
-    match statement:
-        case SeatKey(ctx, seat):
-            return ("seat key", ctx, seat)
-        case Header(ctx, index):
-            return ("header", ctx, index)
-        case Include(ctx, view):
-            return ("include", ctx, view)
-        case MaskRoot(ctx, column):
-            return ("mask root", ctx, column)
-        case Propose(ctx, view):
-            return ("propose", ctx, view)
-        case Attestation() | Context():
-            return None

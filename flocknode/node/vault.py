@@ -1,27 +1,32 @@
 """The secrets of an attempt and the arithmetic over them. Nothing here decides anything.
 
-Sealing keys, seeds and the quantised delta live in this object only and go when the attempt or
-the round goes. Methods are synchronous and may take long for long vectors: call them in a thread.
+Sealing keys, seeds and the quantised delta live here and in the node's secret store only, and go
+when the attempt or the round goes. What others will rely on is stored before it is answered, so a
+restarted node has the same key, and sends the same bytes or none. Methods are synchronous, may
+wait for the disk and take long for long vectors: call them in a thread.
 """
 
 import os
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from flocknode.aggregation.ring import unmask
 from flocknode.aggregation.step import model_root, server_step
-from flocknode.crypto.errors import CapsuleError, KeyMaterialError
-from flocknode.crypto.hashing import seed_commitment
+from flocknode.crypto.errors import CapsuleError, CryptoError, KeyMaterialError
+from flocknode.crypto.hashing import seed_commitment, sha256
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.crypto.sealing import SUITE_X25519, SealingKey, seal
+from flocknode.errors import FlockError
 from flocknode.messages.limits import INLINE_VECTOR_MAX
 from flocknode.model.stages import MaskedDelta, MaskSum, ModelDelta, QuantisedDelta
 from flocknode.model.words import model_words, ring_words, words_bytes
-from flocknode.ports import BlobStore
+from flocknode.node.memory import MemorySecrets, MemorySlots
+from flocknode.node.secrets import AttemptSecrets, Masking, attempt_name, delta_name, is_over
+from flocknode.ports import BlobStore, SecretStore, SlotRecord
 from flocknode.primitives import Digest
 from flocknode.privacy.clipping import clip_l2
 from flocknode.privacy.masking import mask, sum_masks
-from flocknode.privacy.quantisation import dither_stream, quantise
+from flocknode.privacy.quantisation import dither_stream, quantise, restore_quantised
 from flocknode.protocol.effects import (
     ComputeAggregate,
     MaskDelta,
@@ -38,17 +43,20 @@ from flocknode.protocol.events import (
     Resealed,
     SealingKeyMade,
 )
+from flocknode.protocol.seating import Seating
 
 Entropy = Callable[[int], bytes]
 
 
-@dataclass(slots=True)
-class _AttemptSecrets:
-    sealing_key: SealingKey | None = None
-    seeds: dict[Digest, bytes] = field(default_factory=dict, repr=False)
-    """Seed of this seat's column, by header digest."""
-    sums: dict[Digest, bytes] = field(default_factory=dict, repr=False)
-    """Mask sums by root, until they may be served."""
+class SecretGone(CryptoError):
+    """A secret of an attempt that is over. Nobody's fault."""
+
+
+class AnotherDelta(FlockError):
+    """The delta that this trainer sent in this round is lost, and a second one would tell of it.
+
+    Fault: this node's operator, who moved the file away.
+    """
 
 
 class Vault:
@@ -57,15 +65,24 @@ class Vault:
     def __init__(
         self,
         blobs: BlobStore,
+        secrets: SecretStore | None = None,
+        record: SlotRecord | None = None,
         *,
         entropy: Entropy = os.urandom,
         rounding: Callable[[int], bytes] | None = None,
     ) -> None:
-        """Take the 32-byte dither secret of a round from ``rounding``, or from ``entropy``."""
+        """Take the 32-byte dither secret of a round from ``rounding``, or from ``entropy``.
+
+        Without a store and a record what they hold lasts as long as the process.
+        """
         self._blobs = blobs
+        self._store = secrets or MemorySecrets()
+        self._record = record or MemorySlots()
         self._entropy = entropy
         self._rounding = rounding
-        self._attempts: dict[Digest, _AttemptSecrets] = {}
+        self._guard = threading.RLock()
+        """Seat and trainer of one node share the secrets of an attempt."""
+        self._attempts: dict[str, AttemptSecrets] = {}
         self._trained: tuple[int, ModelDelta] | None = None
         self._quantised: tuple[int, QuantisedDelta] | None = None
 
@@ -81,20 +98,26 @@ class Vault:
 
     def holds_delta(self, round_: int) -> bool:
         """Tell whether the round's training is done, so that a retry resends it."""
-        return self._trained is not None and self._trained[0] == round_
+        if self._trained is not None and self._trained[0] == round_:
+            return True
+        return delta_name(round_) in self._store.names()
 
-    def make_sealing_key(self, ctx: Digest) -> SealingKeyMade:
-        key = SealingKey.generate()
-        self._secrets(ctx).sealing_key = key
-        return SealingKeyMade(ctx, SUITE_X25519, key.public)
+    def make_sealing_key(self, seating: Seating) -> SealingKeyMade:
+        """Return the attempt's key: drawn once, stored before it is answered."""
+        with self._guard:
+            secrets = self._secrets(seating)
+            if secrets.sealing_key is None:
+                secrets.sealing_key = SealingKey.generate()
+                self._keep(seating, secrets)
+            return SealingKeyMade(seating.ctx, SUITE_X25519, secrets.sealing_key.public)
 
     def mask_delta(self, effect: MaskDelta) -> DeltaMasked:
-        """Mask with fresh seeds; a retry of the round masks the same quantised delta."""
+        """Mask with the attempt's seeds; a retry of the round masks the same quantised delta."""
         seating = effect.seating
-        terms = seating.terms
         quantised = self._quantise(effect)
-        seeds = [self._entropy(32) for _ in range(terms.columns)]
-        masked = mask(quantised, seeds, terms.integers.width)
+        masking = self._draw_masks(effect)
+        seeds = masking.seeds
+        masked = mask(quantised, seeds, seating.terms.integers.width)
         data = bytes(words_bytes(masked.words))
         root = tree_root(TreeKind.MASKED_VECTOR, data)
         self._blobs.put(root, data)
@@ -102,16 +125,12 @@ class Vault:
         commitments = tuple(
             seed_commitment(seating.ctx, trainer, column, seed) for column, seed in enumerate(seeds)
         )
-        capsules = tuple(
-            _seal(suite, key, seeds[seating.column_of(seat)])
-            for seat, (suite, key) in enumerate(effect.sealing_keys)
-        )
-        return DeltaMasked(seating.ctx, root, commitments, capsules, _inline(data))
+        return DeltaMasked(seating.ctx, root, commitments, masking.capsules, _inline(data))
 
     def open_capsule(self, effect: OpenCapsule) -> CapsuleOpened:
         """Open a capsule and check its seed against the header's commitment."""
         seating = effect.seating
-        secrets = self._secrets(seating.ctx)
+        secrets = self._secrets(seating)
         trainer = seating.roster.entries[effect.index].trainer
         column = seating.column_of(effect.seat)
         try:
@@ -127,27 +146,29 @@ class Vault:
         return CapsuleOpened(seating.ctx, effect.header, valid)
 
     def reseal(self, effect: Reseal) -> Resealed:
-        """Seal a seed of the own column to a mate; the core asks only for seeds that opened."""
-        ctx = effect.seating.ctx
-        seed = self._secrets(ctx).seeds[effect.header]
-        capsule = _seal(effect.suite, effect.key, seed)
-        return Resealed(ctx, effect.header, effect.seat, capsule)
+        """Seal a seed of the own column to a mate; nothing once the attempt is over."""
+        seed = self._secrets(effect.seating).seeds.get(effect.header)
+        capsule = _seal(effect.suite, effect.key, seed) if seed else b""
+        return Resealed(effect.seating.ctx, effect.header, effect.seat, capsule)
 
     def sum_masks(self, effect: SumMasks) -> MasksSummed:
         """Sum the keystreams of the set; the core asks only for headers whose seed opened."""
         integers = effect.seating.terms.integers
-        seeds = self._secrets(effect.seating.ctx).seeds
-        total = sum_masks(
-            [seeds[header] for header in effect.headers], integers.words, integers.width
-        )
+        secrets = self._secrets(effect.seating)
+        seeds = [secrets.seeds[header] for header in effect.headers if header in secrets.seeds]
+        if len(seeds) < len(effect.headers):
+            raise SecretGone("a seed of an attempt that is over")
+        total = sum_masks(seeds, integers.words, integers.width)
         data = bytes(words_bytes(total.words))
         root = tree_root(TreeKind.MASK_SUM, data)
-        self._secrets(effect.seating.ctx).sums[root] = data
+        secrets.sums[root] = data
         return MasksSummed(effect.seating.ctx, effect.inclusion_root, root, _inline(data))
 
     def serve_mask_sum(self, effect: ServeMaskSum) -> None:
         """Hand a sum to the blob store, from which every peer may pull it."""
-        self._blobs.put(effect.root, self._secrets(effect.ctx).sums[effect.root])
+        data = self._secrets(effect.seating).sums.get(effect.root)
+        if data is not None:
+            self._blobs.put(effect.root, data)
 
     def compute_aggregate(self, effect: ComputeAggregate) -> AggregateComputed:
         """Sum, unmask and step, from held bytes only."""
@@ -173,22 +194,69 @@ class Vault:
         ctx = effect.seating.ctx
         return AggregateComputed(ctx, effect.mask_roots, aggregate_root, root, _inline(model))
 
-    def destroy(self, ctx: Digest) -> None:
-        self._attempts.pop(ctx, None)
+    def destroy_before(self, round_: int, attempt: int) -> None:
+        """Leave nothing of earlier attempts, nor the delta of an earlier round."""
+        with self._guard:
+            for name in {*self._store.names(), *self._attempts}:
+                if is_over(name, round_, attempt):
+                    self._attempts.pop(name, None)
+                    self._store.destroy(name)
 
-    def _secrets(self, ctx: Digest) -> _AttemptSecrets:
-        return self._attempts.setdefault(ctx, _AttemptSecrets())
+    def _secrets(self, seating: Seating) -> AttemptSecrets:
+        name = attempt_name(seating)
+        # The loop does not wait for a thread that is storing.
+        if kept := self._attempts.get(name):
+            return kept
+        with self._guard:
+            if name not in self._attempts:
+                stored = self._store.load(name)
+                self._attempts[name] = AttemptSecrets.from_bytes(stored or b"{}")
+            return self._attempts[name]
+
+    def _keep(self, seating: Seating, secrets: AttemptSecrets) -> None:
+        """Store before use: what could not be stored is not used."""
+        name = attempt_name(seating)
+        try:
+            self._store.save(name, secrets.to_bytes())
+        except FlockError:
+            del self._attempts[name]
+            raise
+
+    def _draw_masks(self, effect: MaskDelta) -> Masking:
+        """Draw and seal the attempt's seeds, once; they are stored before anything is sent."""
+        seating = effect.seating
+        with self._guard:
+            secrets = self._secrets(seating)
+            if secrets.masking is None:
+                seeds = tuple(self._entropy(32) for _ in range(seating.terms.columns))
+                capsules = tuple(
+                    _seal(suite, key, seeds[seating.column_of(seat)])
+                    for seat, (suite, key) in enumerate(effect.sealing_keys)
+                )
+                secrets.masking = Masking(seeds, capsules)
+                self._keep(seating, secrets)
+            return secrets.masking
 
     def _quantise(self, effect: MaskDelta) -> QuantisedDelta:
+        """Return the round's quantised delta, which is made once and stored before it is used."""
         if self._quantised and self._quantised[0] == effect.round:
             return self._quantised[1]
-        assert self._trained is not None
-        assert self._trained[0] == effect.round
         integers = effect.seating.terms.integers
         weight = effect.seating.roster.entries[effect.index].weight
-        secret = self._rounding(effect.round) if self._rounding else self._entropy(32)
-        clipped = clip_l2(self._trained[1], 2.0**integers.clip_norm_log2)
-        quantised = quantise(clipped, weight, integers, dither_stream(secret, integers.words))
+        stored = self._store.load(delta_name(effect.round))
+        if stored is not None:
+            quantised = restore_quantised(stored, weight, integers)
+        else:
+            assert self._trained is not None
+            assert self._trained[0] == effect.round
+            secret = self._rounding(effect.round) if self._rounding else self._entropy(32)
+            clipped = clip_l2(self._trained[1], 2.0**integers.clip_norm_log2)
+            quantised = quantise(clipped, weight, integers, dither_stream(secret, integers.words))
+            stored = bytes(words_bytes(quantised.values))
+            self._store.save(delta_name(effect.round), stored)
+        slot = ("delta", effect.seating.drawn.model_root, effect.round)
+        if not self._record.record(slot, sha256(stored)):
+            raise AnotherDelta(f"another delta was sent in round {effect.round}")
         self._quantised = (effect.round, quantised)
         return quantised
 

@@ -33,7 +33,7 @@ from flocknode.primitives import Address, Digest, PeerId, Seconds
 from flocknode.protocol.attestation import Attester
 from flocknode.protocol.chain_view import AttemptView, ChainView
 from flocknode.protocol.contribution import Contributor
-from flocknode.protocol.effects import DestroySecrets, Effect, Publish
+from flocknode.protocol.effects import Effect, Publish, Recall, Remember
 from flocknode.protocol.events import (
     AggregateComputed,
     CapsuleOpened,
@@ -123,7 +123,7 @@ class Attempt:
         self._timestamp = seating.drawn.drawn_at
 
     def begin(self) -> list[Effect]:
-        return self.seat.keys.begin() if self.seat else []
+        return [*self.seat.keys.begin(), Recall(self.seating.ctx)] if self.seat else []
 
     def model_ready(self) -> list[Effect]:
         """Train, and compute aggregates: the attempt's model is here."""
@@ -133,9 +133,6 @@ class Attempt:
         if self.seat:
             self.seat.has_model = True
         return self.contributor.begin() if self.contributor else []
-
-    def end(self) -> list[Effect]:
-        return [DestroySecrets(self.seating.ctx)]
 
     def advance(self, tip: ChainView, final: ChainView, now: Seconds) -> list[Effect]:
         """Take in a block. A tip that has moved on to another attempt leaves nothing to do."""
@@ -287,7 +284,11 @@ class Attempt:
                 headers = check_named_once(message.headers)
                 return self._answer(seat, headers, sender, now) if seat else []
             case SeedMessage():
-                return seat.resealer.hear(message, sender) if seat else []
+                return (
+                    self._remember(sender, message, seat.resealer.hear(message, sender))
+                    if seat
+                    else []
+                )
             case ModelWords() | Outcome():
                 return []
 
@@ -313,7 +314,12 @@ class Attempt:
             length = self.seating.vector_bytes
             check_vector(message.vector, header.root, TreeKind.MASKED_VECTOR, length)
         effects = self.seat.attester.receive(valid, message.vector, sender)
-        return effects + self._collected(self.seat, now)
+        kept = self._remember(sender, Contribution(message.header, b""), effects)
+        return kept + self._collected(self.seat, now)
+
+    def _remember(self, sender: PeerId, message: Message, effects: list[Effect]) -> list[Effect]:
+        """Remember a message that had effects, and have it remembered before they leave."""
+        return [Remember(self.seating, sender, message), *effects] if effects else []
 
     def _hear_attestation(self, message: AttestationMessage, now: Seconds) -> list[Effect]:
         assert self.seat is not None

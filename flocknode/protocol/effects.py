@@ -66,9 +66,9 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class MakeSealingKey:
-    """Answered by ``SealingKeyMade``; the secret half stays with the vault."""
+    """Answered by ``SealingKeyMade``, always with one key; its secret half stays with the vault."""
 
-    ctx: Digest
+    seating: Seating
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class SumMasks:
 class ServeMaskSum:
     """Serve the summed keystreams from now on: set and demand window are final."""
 
-    ctx: Digest
+    seating: Seating
     root: Digest
 
 
@@ -142,10 +142,27 @@ class ComputeAggregate:
 
 
 @dataclass(frozen=True, slots=True)
-class DestroySecrets:
-    """The attempt is over: forget its sealing key and seeds."""
+class Remember:
+    """Keep a message that this seat relies on, without its vector, past a restart."""
+
+    seating: Seating
+    sender: PeerId
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Hear again what was remembered of the attempt: the node may have been restarted."""
 
     ctx: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class DestroySecrets:
+    """Attempts before this one are over, and rounds before this one: forget what they left."""
+
+    round: int
+    attempt: int
 
 
 Effect = (
@@ -164,5 +181,7 @@ Effect = (
     | SumMasks
     | ServeMaskSum
     | ComputeAggregate
+    | Remember
+    | Recall
     | DestroySecrets
 )

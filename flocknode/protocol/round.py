@@ -16,7 +16,7 @@ from flocknode.messages.wire import (
 from flocknode.primitives import Address, Digest, PeerId, Seconds
 from flocknode.protocol.attempt import Attempt, header_of
 from flocknode.protocol.chain_view import ChainView
-from flocknode.protocol.effects import Effect, Fetch, Hold, Penalise
+from flocknode.protocol.effects import DestroySecrets, Effect, Fetch, Hold, Penalise
 from flocknode.protocol.events import (
     AggregateComputed,
     CapsuleOpened,
@@ -79,7 +79,7 @@ class RoundMachine:
         self._models = [initial_model]
         self._offered_models: dict[Digest, bytes] = {}
         self._shared: Digest | None = None
-        self._announced = -1
+        self._concluded = -1
 
     @property
     def attempt(self) -> Attempt | None:
@@ -181,23 +181,25 @@ class RoundMachine:
 
     def _change_attempt(self, final: ChainView, now: Seconds) -> list[Effect]:
         """Begin an attempt once its draw is final: seats and trainers bind themselves to it."""
-        effects = self._announce(final)
+        effects = self._conclude(final)
         drawn = final.attempt.drawn
         if drawn is None or drawn.ctx not in self._seatings:
             return effects
         if self._attempt and self._attempt.seating.ctx == drawn.ctx:
             return effects
-        effects += self._attempt.end() if self._attempt else []
         self._attempt = Attempt(self._seatings[drawn.ctx], self._me)
+        effects.append(DestroySecrets(drawn.round, drawn.attempt))
         effects += self._attempt.begin() + self._use_model()
         return effects + self._replay(now)
 
-    def _announce(self, final: ChainView) -> list[Effect]:
+    def _conclude(self, final: ChainView) -> list[Effect]:
+        """Announce the newest settled round, whose secrets nobody needs any more."""
         settled = final.settled
-        if settled is None or self._attempt is None or settled.round <= self._announced:
+        if settled is None or settled.round <= self._concluded:
             return []
-        self._announced = settled.round
-        return self._attempt.outcome()
+        self._concluded = settled.round
+        outcome = self._attempt.outcome() if self._attempt else []
+        return [*outcome, DestroySecrets(settled.round + 1, 0)]
 
     def _replay(self, now: Seconds) -> list[Effect]:
         """Hear what came before the draw was final; the rest belongs to no attempt that came."""

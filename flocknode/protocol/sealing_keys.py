@@ -24,7 +24,7 @@ class KeyExchange:
         """Size of the largest bundle published or heard."""
 
     def begin(self) -> list[Effect]:
-        return [MakeSealingKey(self._seating.ctx)]
+        return [MakeSealingKey(self._seating)]
 
     def key_made(self, made: SealingKeyMade) -> list[Effect]:
         self._made = made

@@ -51,7 +51,7 @@ class Unmasker:
         assert chosen is not None
         return [
             Hold(chosen.root, chosen.records),
-            ServeMaskSum(self._seating.ctx, summed.root),
+            ServeMaskSum(self._seating, summed.root),
             Sign(self._opening),
         ]
 

@@ -7,7 +7,7 @@ import hashlib
 import heapq
 import random
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,10 +15,10 @@ import numpy as np
 from flocknode.crypto.hashing import keccak256
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.codec import decode, encode
-from flocknode.messages.statements import statement_digest
 from flocknode.messages.wire import Message
 from flocknode.model.stages import ModelDelta
 from flocknode.model.terms import TaskTerms
+from flocknode.ports import Heard
 from flocknode.primitives import Address, Digest, PeerId, Seconds
 from flocknode.protocol.effects import (
     ComputeAggregate,
@@ -31,6 +31,8 @@ from flocknode.protocol.effects import (
     OpenCapsule,
     Penalise,
     Publish,
+    Recall,
+    Remember,
     Reseal,
     Send,
     ServeMaskSum,
@@ -44,7 +46,6 @@ from flocknode.protocol.events import (
     Event,
     FetchFailed,
     MessageReceived,
-    Signed,
     Tick,
     Trained,
     VectorHeld,
@@ -52,10 +53,9 @@ from flocknode.protocol.events import (
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import Call, LedgerEvent, OpenRound, Reveal
 from flocknode.protocol.roster import Roster, RosterEntry
-from flocknode.protocol.round import RoundMachine
 from flocknode.sim.abi import CallReverted
 from flocknode.sim.ledger import SimulatedLedger
-from flocknode.sim.node import TASK, Crash, Gossiped, Happening, Join, NewBlock, SimulatedNode
+from flocknode.sim.simulated_node import TASK, SimulatedNode
 from flocknode.sim.state import TaskSpecification
 
 TICK_SECONDS = 0.25
@@ -71,12 +71,49 @@ class Faults:
     crashed_trainers: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """The node is gone until it joins again, if it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The node comes, or comes back with everything it knew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The node's process starts again: it knows what it stored, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlock:
+    """The node's follower looks at the chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gossiped:
+    """A message reaches a node by gossip, which judges it before it is delivered."""
+
+    author: PeerId
+    message: Message
+
+
+Happening = Event | Crash | Join | Restart | NewBlock | Gossiped
+
+
+AfterEffect = Callable[["SimulatedNode", Effect], bool]
+"""Looks at a node after an effect is carried out; True kills it there."""
+
+
 @dataclass(order=True, slots=True)
 class _Scheduled:
     at: float
     order: int
-    node: SimulatedNode | None = field(compare=False)
+    node: "SimulatedNode | None" = field(compare=False)
     event: Happening | None = field(compare=False)
+    life: int = field(compare=False, default=0)
+    """The life of the node's process that waits for this; the next one knows nothing of it."""
 
 
 class World:
@@ -101,12 +138,8 @@ class World:
         self.now = 1_000.0
         self.ledger = SimulatedLedger(genesis=int(self.now), finality_depth=2)
         self.domain = self.ledger.rules.domain
-        self.trainers = [
-            SimulatedNode(i, self.identities, self.random) for i in range(terms.trainers)
-        ]
-        self.validators = [
-            SimulatedNode(1000 + i, self.identities, self.random) for i in range(validators)
-        ]
+        self.trainers = [SimulatedNode(self, i) for i in range(terms.trainers)]
+        self.validators = [SimulatedNode(self, 1000 + i) for i in range(validators)]
         self.nodes = self.trainers + self.validators
         self._by_peer = {node.peer: node for node in self.nodes}
         self._heap: list[_Scheduled] = []
@@ -115,6 +148,7 @@ class World:
         self.models: dict[int, Digest] = {}
         self.reverts: Counter[str] = Counter()
         self.deltas: dict[tuple[int, int], ModelDelta] = {}
+        self.after_effect: AfterEffect | None = None
         self._set_up()
 
     @property
@@ -132,7 +166,7 @@ class World:
             if due.event is None:
                 if self._mine() and not is_over:
                     is_over, until = True, min(until, self.now + beyond)
-            elif due.node and (not due.node.crashed or isinstance(due.event, Join)):
+            elif due.node and self._reaches(due, due.node):
                 self._happen(due.node, due.event)
         self.now = until
 
@@ -143,6 +177,12 @@ class World:
     def join(self, node: SimulatedNode, *, after: float) -> None:
         """Let a node that is away come in ``after`` seconds."""
         self._schedule(after, node, Join())
+
+    def restart(self, node: SimulatedNode, *, after: float) -> None:
+        """Kill a node's process now and start it again in ``after`` seconds."""
+        node.crashed = True
+        node.storage.close()
+        self._schedule(after, node, Restart())
 
     @property
     def committee(self) -> tuple[SimulatedNode, ...]:
@@ -175,10 +215,7 @@ class World:
         )
         self._create_task()
         for node in self.nodes:
-            node.machine = RoundMachine(
-                node.key.address, self.domain, TASK, self.roster, self.initial_root
-            )
-            node.blobs.put(self.initial_root, self.initial_model)
+            node.start()
             self._schedule(self.random.uniform(0, TICK_SECONDS), node, Tick())
         for node in self.random.sample(self.trainers, self.faults.crashed_trainers):
             # Some vanish before they speak, some after.
@@ -214,12 +251,21 @@ class World:
         settled = self.ledger.round_of(TASK).round
         return len(self.models) >= self.terms.rounds or settled > self.terms.rounds
 
+    def _reaches(self, due: _Scheduled, node: SimulatedNode) -> bool:
+        if isinstance(due.event, Join | Restart):
+            return True
+        return not node.crashed and due.life == node.life
+
     def _happen(self, node: SimulatedNode, happening: Happening) -> None:
         match happening:
             case Crash():
                 node.crashed = True
             case Join():
                 node.crashed = False
+                self._schedule(0, node, Tick())
+            case Restart():
+                node.crashed = False
+                node.start()
                 self._schedule(0, node, Tick())
             case Gossiped(author, message):
                 self._judge(node, author, message)
@@ -234,7 +280,11 @@ class World:
     def _handle(self, node: SimulatedNode, event: Event) -> None:
         todo = deque(node.machine.handle(event, Seconds(self.now)))
         while todo:
-            for answer in self._perform(node, todo.popleft()):
+            effect = todo.popleft()
+            answers = self._perform(node, effect)
+            if self.after_effect and self.after_effect(node, effect):
+                return
+            for answer in answers:
                 todo.extend(node.machine.handle(answer, Seconds(self.now)))
 
     def _follow(self, node: SimulatedNode) -> ChainAdvanced:
@@ -265,17 +315,15 @@ class World:
             case Penalise(peer, reason):
                 node.penalties.append((peer, reason))
             case Sign(statement):
-                node.statements.append(statement)
-                digest = statement_digest(self.domain, statement)
-                return [Signed(statement, node.key.sign_digest(digest))]
+                return [*node.sign(statement)]
             case Submit(call):
                 self._submit(node, call)
             case Fetch(root, kind, length, holders):
                 self._fetch(node, root, TreeKind(kind), length, holders)
             case Hold(root, data):
                 node.blobs.put(root, data)
-            case MakeSealingKey(ctx):
-                return [node.vault.make_sealing_key(ctx)]
+            case MakeSealingKey(seating):
+                return [node.vault.make_sealing_key(seating)]
             case Train(round_, model_root):
                 self._train(node, round_, model_root)
             case MaskDelta():
@@ -290,8 +338,16 @@ class World:
                 node.vault.serve_mask_sum(effect)
             case ComputeAggregate():
                 return [node.vault.compute_aggregate(effect)]
-            case DestroySecrets(ctx):
-                node.vault.destroy(ctx)
+            case Remember(seating, sender, message):
+                attempt = (seating.drawn.round, seating.drawn.attempt)
+                heard = Heard(attempt, seating.ctx, sender, encode(message))
+                node.storage.journal.remember([heard])
+            case Recall(ctx):
+                for sender, payload in node.storage.journal.recall(ctx):
+                    self._schedule(0, node, MessageReceived(sender, decode(payload)))
+            case DestroySecrets(round_, attempt):
+                node.vault.destroy_before(round_, attempt)
+                node.storage.journal.forget_before((round_, attempt))
         return []
 
     def _judge(self, node: SimulatedNode, author: PeerId, message: Message) -> None:
@@ -324,6 +380,8 @@ class World:
         length: int,
         holders: tuple[PeerId, ...],
     ) -> None:
+        if node.blobs.get(root) is not None:
+            return self._schedule(0, node, VectorHeld(root))
         for peer in holders:
             holder = self._by_peer[peer]
             data = None if holder.crashed else holder.blobs.get(root)
@@ -337,7 +395,8 @@ class World:
         digest = hashlib.sha256(bytes(node.peer) + model_root).digest()
         rng = np.random.default_rng(int.from_bytes(digest, "big"))
         delta = ModelDelta(rng.normal(0, 0.05, self.terms.integers.words))
-        node.vault.keep_delta(round_, delta)
+        if not node.vault.holds_delta(round_):
+            node.vault.keep_delta(round_, delta)
         self.deltas[round_, node.name] = delta
         self._schedule(self.random.uniform(0.02, 0.4), node, Trained(round_, model_root))
 
@@ -354,7 +413,10 @@ class World:
 
     def _schedule(self, delay: float, node: SimulatedNode | None, event: Happening | None) -> None:
         self._order += 1
-        heapq.heappush(self._heap, _Scheduled(self.now + delay, self._order, node, event))
+        heapq.heappush(
+            self._heap,
+            _Scheduled(self.now + delay, self._order, node, event, node.life if node else 0),
+        )
 
     def _note(self, who: str, what: str) -> None:
         self._trace.update(f"{self.now:.6f} {who} {what}\n".encode())

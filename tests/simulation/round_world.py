@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from flocknode.aggregation.step import error_bound
+from flocknode.messages.slots import slot_of
 from flocknode.messages.statements import MaskRoot, statement_digest
 from flocknode.model.terms import MODEL_SCALE_BITS
-from flocknode.node.signer import slot_of
 from flocknode.privacy.clipping import clip_l2
 from flocknode.protocol.ledger import ProposalAccepted, RoundSettled, SetAccepted
 from flocknode.sim.world import TASK, World

@@ -16,6 +16,8 @@ from flocknode.protocol.effects import (
     Hold,
     MakeSealingKey,
     Penalise,
+    Recall,
+    Remember,
     Send,
     Sign,
     Train,
@@ -81,11 +83,11 @@ def test_seat_begins_when_the_draw_is_final():
     node = machine()
     assert advance(node, DRAWN, final=EMPTY) == []
     assert node.attempt is None
-    assert MakeSealingKey(US.ctx) in advance(node, DRAWN)
+    assert MakeSealingKey(US.seating) in advance(node, DRAWN)
 
 
 def test_attempt_begins_once():
-    assert MakeSealingKey(US.ctx) not in advance(begun(), DRAWN)
+    assert MakeSealingKey(US.seating) not in advance(begun(), DRAWN)
 
 
 def test_draw_that_we_do_not_recompute_begins_nothing():
@@ -96,8 +98,28 @@ def test_draw_that_we_do_not_recompute_begins_nothing():
 def test_next_draw_destroys_the_secrets_of_the_one_before():
     again = draw(US.terms, attempt=1)
     effects = advance(begun(), drawn_view(again))
-    assert DestroySecrets(US.ctx) in effects
-    assert MakeSealingKey(again.ctx) in effects
+    assert DestroySecrets(again.round, again.attempt) in effects
+    (made,) = [effect for effect in effects if isinstance(effect, MakeSealingKey)]
+    assert made.seating.ctx == again.ctx
+
+
+def test_settlement_ends_the_secrets_of_the_round_even_for_a_node_that_saw_no_attempt():
+    settled = RoundSettled(1, 3, 0, NEXT_ROOT, DRAWN_AT)
+    node = machine()
+    assert DestroySecrets(4, 0) in advance(node, replace(EMPTY, settled=settled))
+    assert advance(node, replace(EMPTY, settled=settled)) == []
+
+
+def test_seat_hears_again_what_it_was_given_before_a_restart():
+    assert Recall(US.ctx) in advance(machine(), DRAWN)
+
+
+def test_seat_remembers_a_contribution_once_before_it_opens_it():
+    node, valid = begun(), US.valid(0)
+    message = US.contribution(valid)
+    first, *_ = hear(node, message)
+    assert first == Remember(US.seating, TRAINER, replace(message, vector=b""))
+    assert not [e for e in hear(node, message) if isinstance(e, Remember)]
 
 
 def test_answer_for_an_attempt_that_is_over_is_dropped():
@@ -110,7 +132,7 @@ def test_trainer_trains_when_its_model_is_here():
     node = machine(US.trainers[0])
     assert Train(3, MODEL_ROOT) in advance(node, DRAWN)
     stale = machine(US.trainers[0], model=sha256(b"old model"))
-    assert advance(stale, DRAWN) == []
+    assert not [effect for effect in advance(stale, DRAWN) if isinstance(effect, Train)]
     settled = replace(DRAWN, settled=RoundSettled(1, 2, 0, MODEL_ROOT, DRAWN_AT))
     advance(stale, settled)
     assert Train(3, MODEL_ROOT) in stale.handle(VectorHeld(MODEL_ROOT), DRAWN_AT)

@@ -26,7 +26,7 @@ def bundles(effects):
 
 def test_fresh_key_is_made_signed_and_sent_to_the_other_seats():
     keys = exchange(seat=2)
-    assert keys.begin() == [MakeSealingKey(US.ctx)]
+    assert keys.begin() == [MakeSealingKey(US.seating)]
     mine = US.seat_key(2)
     (sign,) = keys.key_made(SealingKeyMade(US.ctx, mine.suite, mine.key))
     assert isinstance(sign, Sign)

@@ -64,7 +64,7 @@ def test_nothing_opens_before_the_demand_windows_end_is_final():
 def test_opening_serves_records_and_sum_and_signs_the_root():
     hold, serve, signing = seat().open_if_final(ACCEPTED, DEMAND_END)
     assert hold == Hold(CHOSEN.root, CHOSEN.records)
-    assert serve == ServeMaskSum(US.ctx, HONEST[1])
+    assert serve == ServeMaskSum(US.seating, HONEST[1])
     words = US.terms.integers.words
     assert signing == Sign(MaskRoot(US.ctx, 1, CHOSEN.root, HONEST[1], words))
 

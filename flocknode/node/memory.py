@@ -1,0 +1,56 @@
+"""What a node remembers, held in memory: for simulations, and for nodes that start once."""
+
+from collections.abc import Sequence
+
+from flocknode.messages.slots import Slot
+from flocknode.ports import Heard
+from flocknode.primitives import Digest, PeerId
+
+
+class MemorySlots:
+    """The statements of slots, as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._slots: dict[Slot, Digest] = {}
+
+    def record(self, slot: Slot, digest: Digest) -> bool:
+        return self._slots.setdefault(slot, digest) == digest
+
+
+class MemorySecrets:
+    """Named secrets, as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[str, bytes] = {}
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._secrets))
+
+    def save(self, name: str, secret: bytes) -> None:
+        self._secrets[name] = secret
+
+    def load(self, name: str) -> bytes | None:
+        return self._secrets.get(name)
+
+    def destroy(self, name: str) -> None:
+        self._secrets.pop(name, None)
+
+
+class MemoryJournal:
+    """Messages by attempt, as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._heard: dict[Digest, dict[bytes, PeerId]] = {}
+        self._attempts: dict[Digest, tuple[int, int]] = {}
+
+    def remember(self, heard: Sequence[Heard]) -> None:
+        for one in heard:
+            self._attempts[one.ctx] = one.attempt
+            self._heard.setdefault(one.ctx, {}).setdefault(one.payload, one.sender)
+
+    def recall(self, ctx: Digest) -> list[tuple[PeerId, bytes]]:
+        return [(sender, payload) for payload, sender in self._heard.get(ctx, {}).items()]
+
+    def forget_before(self, attempt: tuple[int, int]) -> None:
+        for ctx in [ctx for ctx, at in self._attempts.items() if at < attempt]:
+            del self._attempts[ctx], self._heard[ctx]

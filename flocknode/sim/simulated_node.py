@@ -1,0 +1,137 @@
+"""A node of the simulated world: a real machine and vault, a store, and a process that may die."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from flocknode.crypto.eip712 import Domain
+from flocknode.crypto.hashing import keccak256
+from flocknode.crypto.signing import SigningKey
+from flocknode.messages.slots import slot_of
+from flocknode.messages.statements import Statement, statement_digest
+from flocknode.messages.wire import Message
+from flocknode.node.blobs import MemoryBlobs
+from flocknode.node.memory import MemoryJournal, MemorySecrets, MemorySlots
+from flocknode.node.vault import Vault
+from flocknode.ports import BlobStore, Journal, SecretStore, SlotRecord
+from flocknode.primitives import Digest, PeerId
+from flocknode.protocol.chain_view import ChainFold
+from flocknode.protocol.events import Signed
+from flocknode.protocol.roster import Roster
+from flocknode.protocol.round import RoundMachine
+
+TASK = 1
+ONION_LAYERS = 64
+
+Twist = Callable[[PeerId, Message], Sequence[Message]]
+"""What an adversary tells a peer instead of a message."""
+
+
+class Storage(Protocol):
+    """What outlives a node's process."""
+
+    @property
+    def protection(self) -> SlotRecord: ...
+
+    @property
+    def secrets(self) -> SecretStore: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def blobs(self) -> BlobStore: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class MemoryStorage:
+    """A store that outlives the machine, not the test."""
+
+    protection: MemorySlots = field(default_factory=MemorySlots)
+    secrets: MemorySecrets = field(default_factory=MemorySecrets)
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+    blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+
+    def close(self) -> None: ...
+
+
+class Surroundings(Protocol):
+    """What a node needs of its world."""
+
+    random: Random
+    identities: Random
+    domain: Domain
+    roster: Roster
+    initial_root: Digest
+    initial_model: bytes
+
+
+class SimulatedNode:
+    """A real machine and vault behind simulated ports."""
+
+    def __init__(self, surroundings: "Surroundings", name: int) -> None:
+        draw = surroundings.identities.randbytes
+        self.key = SigningKey(draw(32))
+        self.peer = PeerId(draw(34))
+        self.name = name
+        self.life = 0
+        self._surroundings = surroundings
+        self.storage: Storage = MemoryStorage()
+        self.open_storage: Callable[[], Storage] | None = None
+        """Opens the node's store at each start; without it memory lasts."""
+        self.crashed = False
+        self.twist: Twist | None = None
+        self.statements: list[Statement] = []
+        self.signatures: list[tuple[Statement, bytes]] = []
+        self.refused: list[Statement] = []
+        self.penalties: list[tuple[PeerId, str]] = []
+        self.onion = [Digest(draw(32))]
+        while len(self.onion) < ONION_LAYERS:
+            self.onion.append(keccak256(self.onion[-1]))
+        self.vault: Vault
+        self.machine: RoundMachine
+        self.fold: ChainFold
+        self.seen: Digest | None
+
+    @property
+    def blobs(self) -> BlobStore:
+        return self.storage.blobs
+
+    def start(self) -> None:
+        """Begin a life with nothing but the store, the configuration and the initial model."""
+        world = self._surroundings
+        if self.open_storage:
+            self.storage = self.open_storage()
+        self.life += 1
+        self.vault = Vault(
+            self.blobs,
+            self.storage.secrets,
+            self.storage.protection,
+            entropy=world.random.randbytes,
+            rounding=self._rounding,
+        )
+        self.fold, self.seen = ChainFold(TASK), None
+        self.machine = RoundMachine(
+            self.key.address, world.domain, TASK, world.roster, world.initial_root
+        )
+        self.blobs.put(world.initial_root, world.initial_model)
+
+    def sign(self, statement: Statement) -> list[Signed]:
+        """Record, then sign; nothing if the slot holds another statement."""
+        digest = statement_digest(self._surroundings.domain, statement)
+        slot = slot_of(statement)
+        if slot and not self.storage.protection.record(slot, digest):
+            self.refused.append(statement)
+            return []
+        signature = self.key.sign_digest(digest)
+        self.statements.append(statement)
+        self.signatures.append((statement, signature))
+        return [Signed(statement, signature)]
+
+    def _rounding(self, round_: int) -> bytes:
+        """Return the dither secret of a round: the node's own, whatever the network does."""
+        return hashlib.sha256(b"rounding" + self.peer + round_.to_bytes(8, "big")).digest()

@@ -1,0 +1,130 @@
+"""Bytes by content address, in memory at once and on disk a moment later; bounded."""
+
+import logging
+import queue
+import threading
+from pathlib import Path
+
+from flocknode.crypto.errors import TreeError
+from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.messages.statements import RECORD_BYTES
+from flocknode.node.blobs import MemoryBlobs
+from flocknode.primitives import Digest
+from flocknode.storage.files import PARTIAL_SUFFIX, sync_folder, write_whole
+
+FOLDER = "blobs"
+DISK_BYTES_MAX = 8 << 30
+MEMORY_BYTES_MAX = 1 << 30
+
+log = logging.getLogger("flocknode.storage")
+
+
+class DiskBlobs:
+    """A blob store whose newest blobs a restarted node finds again.
+
+    Nothing that leaves the node waits for the disk: peers have, or can give, every blob. A thread
+    writes each as a file named by its root; what is read back is checked against that name.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        disk_bytes_max: int = DISK_BYTES_MAX,
+        memory_bytes_max: int = MEMORY_BYTES_MAX,
+    ) -> None:
+        self._folder = directory / FOLDER
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        for partial in self._folder.glob(f"*{PARTIAL_SUFFIX}"):
+            partial.unlink()
+        self._memory = MemoryBlobs(memory_bytes_max)
+        self._disk_bytes_max = disk_bytes_max
+        self._sizes = _sizes_by_age(self._folder)
+        self._guard = threading.Lock()
+        self._unwritten: queue.SimpleQueue[tuple[Digest, bytes] | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_all, name="blobs", daemon=True)
+        self._writer.start()
+
+    def put(self, root: Digest, data: bytes) -> None:
+        """Keep ``data``, whose root the caller has checked."""
+        self._memory.put(root, data)
+        with self._guard:
+            if root in self._sizes:
+                return
+            self._sizes[root] = len(data)
+        self._unwritten.put((root, data))
+
+    def get(self, root: Digest) -> bytes | None:
+        held = self._memory.get(root)
+        return self._read(root) if held is None else held
+
+    def discard(self, root: Digest) -> None:
+        self._memory.discard(root)
+        with self._guard:
+            self._sizes.pop(root, None)
+            self._path(root).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+        self._unwritten.put(None)
+        self._writer.join()
+        sync_folder(self._folder)
+
+    def _read(self, root: Digest) -> bytes | None:
+        try:
+            data = self._path(root).read_bytes()
+        except OSError:
+            return None
+        if not _is_under(root, data):
+            log.warning("blob %s is damaged on disk: dropped, peers have it", root.hex()[:8])
+            self.discard(root)
+            return None
+        self._memory.put(root, data)
+        return data
+
+    def _write_all(self) -> None:
+        while entry := self._unwritten.get():
+            root, data = entry
+            try:
+                self._write(root, data)
+                if self._unwritten.empty():
+                    sync_folder(self._folder)
+            except OSError as error:
+                log.warning("blob %s is not on disk: %s", root.hex()[:8], error.strerror)
+                with self._guard:
+                    self._sizes.pop(root, None)
+
+    def _write(self, root: Digest, data: bytes) -> None:
+        with self._guard:
+            # Discarded meanwhile.
+            if root not in self._sizes:
+                return
+            while sum(self._sizes.values()) > self._disk_bytes_max and len(self._sizes) > 1:
+                oldest = next(iter(self._sizes))
+                del self._sizes[oldest]
+                self._path(oldest).unlink(missing_ok=True)
+            if root not in self._sizes:
+                return
+        write_whole(self._path(root), data, sync_name=False)
+
+    def _path(self, root: Digest) -> Path:
+        return self._folder / root.hex()
+
+
+def _sizes_by_age(folder: Path) -> dict[Digest, int]:
+    """Return the sizes of the files in ``folder`` by root, the oldest first."""
+    found = []
+    for path in folder.iterdir():
+        stat = path.stat()
+        found.append((stat.st_mtime_ns, path.name, stat.st_size))
+    return {Digest(bytes.fromhex(name)): size for _, name, size in sorted(found)}
+
+
+def _is_under(root: Digest, data: bytes) -> bool:
+    """Tell whether ``data`` has this root as any kind of tree: no two kinds share a root."""
+    try:
+        if any(tree_root(kind, data) == root for kind in TreeKind):
+            return True
+        return tree_root(TreeKind.INCLUSION, data, RECORD_BYTES) == root
+    except TreeError:
+        return False

@@ -1,0 +1,91 @@
+"""Signing protection: what a key has signed, on disk before the signature exists."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+from flocknode.errors import ConfigurationError
+from flocknode.messages.slots import Slot
+from flocknode.primitives import Address, Digest
+from flocknode.storage.database import open_database
+from flocknode.storage.errors import StorageError
+from flocknode.storage.files import write_whole
+from flocknode.storage.lock import DirectoryLock
+
+RECORD = "protection.sqlite"
+MARKER = "protection.marker"
+LOCK = "protection.lock"
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS signed (kind TEXT, ctx BLOB, number INTEGER, digest BLOB NOT NULL,"
+    " PRIMARY KEY (kind, ctx, number)) WITHOUT ROWID"
+)
+_FILL = (
+    "INSERT INTO signed VALUES (?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET digest = digest RETURNING digest"
+)
+"""One statement, so one transaction: it commits before the rows are all read."""
+
+_NEVER_DELETE = "restore it from a backup; without it this key could sign twice and lose its stake"
+
+
+class SigningProtection:
+    """One statement per slot, for one signing key, for ever; nothing is ever pruned.
+
+    ``protection.marker`` names the key and is written once the record exists: a directory with
+    the marker and without the record has lost it, and is refused.
+    """
+
+    def __init__(self, directory: Path, address: Address, *, synchronous: str = "FULL") -> None:
+        """Take the directory's lock and open its record, or raise ``ConfigurationError``."""
+        self._mutex = threading.Lock()
+        self._lock = DirectoryLock(directory / LOCK)
+        try:
+            self._database = self._open(directory, address, synchronous)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def record(self, slot: Slot, digest: Digest) -> bool:
+        """Make ``digest`` the slot's statement for ever; False if it has another one.
+
+        True means that the record is on disk. Raises ``StorageError`` if it cannot be known.
+        """
+        kind, ctx, number = slot
+        try:
+            with self._mutex:
+                ((kept,),) = self._database.execute(_FILL, (kind, ctx, number, digest)).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"signing protection: {error}") from error
+        return bytes(kept) == digest
+
+    def close(self) -> None:
+        """Fold the log into the record and let another process have the directory."""
+        with self._mutex:
+            self._database.close()
+            self._lock.close()
+
+    def _open(self, directory: Path, address: Address, synchronous: str) -> sqlite3.Connection:
+        path, marker = directory / RECORD, directory / MARKER
+        marked = _read_marker(marker)
+        if marked is not None and marked != address:
+            raise ConfigurationError(
+                f"{path} is of another signing key", "give each signing key a directory of its own"
+            )
+        if marked is not None and not path.exists():
+            raise ConfigurationError(f"{path} is missing, and this key has signed", _NEVER_DELETE)
+        database = open_database(
+            path, _SCHEMA, _NEVER_DELETE, synchronous=synchronous, may_create=marked is None
+        )
+        if marked is None:
+            write_whole(marker, address.hex().encode() + b"\n")
+        return database
+
+
+def _read_marker(path: Path) -> Address | None:
+    try:
+        return Address(bytes.fromhex(path.read_text("ascii").strip()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} is damaged or unreadable", _NEVER_DELETE) from error
