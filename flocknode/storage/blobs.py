@@ -10,7 +10,7 @@ from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.primitives import Digest
-from flocknode.storage.files import PARTIAL_SUFFIX, sync_folder, write_whole
+from flocknode.storage.files import PARTIAL_SUFFIX, write_whole
 
 FOLDER = "blobs"
 DISK_BYTES_MAX = 8 << 30
@@ -68,7 +68,6 @@ class DiskBlobs:
         """Write what is still to be written."""
         self._unwritten.put(None)
         self._writer.join()
-        sync_folder(self._folder)
 
     def _read(self, root: Digest) -> bytes | None:
         try:
@@ -87,8 +86,6 @@ class DiskBlobs:
             root, data = entry
             try:
                 self._write(root, data)
-                if self._unwritten.empty():
-                    sync_folder(self._folder)
             except OSError as error:
                 log.warning("blob %s is not on disk: %s", root.hex()[:8], error.strerror)
                 with self._guard:
@@ -105,7 +102,10 @@ class DiskBlobs:
                 self._path(oldest).unlink(missing_ok=True)
             if root not in self._sizes:
                 return
-        write_whole(self._path(root), data, sync_name=False)
+        # Two hundred syncs a round held up the signatures'; vectors are checked when read, and come
+        # again, but a model may be the last copy.
+        is_model = tree_root(TreeKind.MODEL, data) == root
+        write_whole(self._path(root), data, sync=is_model)
 
     def _path(self, root: Digest) -> Path:
         return self._folder / root.hex()

@@ -6,20 +6,21 @@ from pathlib import Path
 PARTIAL_SUFFIX = ".partial"
 
 
-def write_whole(path: Path, data: bytes, *, sync_name: bool = True) -> None:
+def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write ``data`` so that after a power loss the file is the old or the new one, never half.
 
-    Without ``sync_name`` the name is durable only after ``sync_folder``. Only the node's user may
-    read it. Raises ``OSError``.
+    Without ``sync`` that holds for a killed process only. Only the node's user may read it. Raises
+    ``OSError``.
     """
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     with os.fdopen(os.open(partial, flags, 0o600), "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
     partial.replace(path)
-    if sync_name:
+    if sync:
         sync_folder(path.parent)
 
 
