@@ -18,6 +18,7 @@ from flocknode.messages.verdict import Verdict
 from flocknode.messages.wire import WantKeys
 from flocknode.model.stages import ModelDelta
 from flocknode.node.blobs import MemoryBlobs
+from flocknode.node.memory import MemoryJournal, MemorySlots
 from flocknode.node.service import NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
@@ -100,6 +101,17 @@ class BrokenSigner:
         raise PortError
 
 
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch):
+    """Write at once: simulated time runs on while a thread works."""
+
+    async def at_once(function, *arguments, **_):
+        await trio.lowlevel.checkpoint()
+        return function(*arguments)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", at_once)
+
+
 class Node:
     """A service with everything around it."""
 
@@ -115,8 +127,9 @@ class Node:
             domain=DOMAIN,
             network=self.network,
             ledger=self.chain,
-            signer=BrokenSigner() if broken else SlotSigner(key, DOMAIN),
+            signer=BrokenSigner() if broken else SlotSigner(key, DOMAIN, MemorySlots()),
             vault=Vault(blobs),
+            journal=MemoryJournal(),
             blobs=blobs,
             trainer=self.trainer,
             clock=lambda: DRAWN_AT + clock.current_time(),

@@ -4,6 +4,7 @@ import pytest
 
 from flocknode.crypto.hashing import sha256
 from flocknode.crypto.signing import recover
+from flocknode.messages.slots import slot_of
 from flocknode.messages.statements import (
     Attestation,
     Header,
@@ -13,7 +14,8 @@ from flocknode.messages.statements import (
     SeatKey,
     statement_digest,
 )
-from flocknode.node.signer import SlotSigner, slot_of
+from flocknode.node.memory import MemorySlots
+from flocknode.node.signer import SlotSigner
 from flocknode.primitives import Address
 from tests.consortium import DOMAIN, key
 
@@ -38,7 +40,7 @@ def name(value):
 
 @pytest.mark.parametrize(("statement", "change", "elsewhere"), SLOTTED, ids=name)
 async def test_slot_holds_one_statement(statement, change, elsewhere):
-    signer = SlotSigner(KEY, DOMAIN)
+    signer = SlotSigner(KEY, DOMAIN, MemorySlots())
     first = await signer.sign(statement)
     assert recover(statement_digest(DOMAIN, statement), first) == KEY.address
     assert await signer.sign(replace(statement, **change)) is None
@@ -48,7 +50,7 @@ async def test_slot_holds_one_statement(statement, change, elsewhere):
 
 
 async def test_attestations_grow():
-    signer = SlotSigner(KEY, DOMAIN)
+    signer = SlotSigner(KEY, DOMAIN, MemorySlots())
     for sequence in (1, 2):
         statement = Attestation(CTX, 0, sequence, ONE)
         assert slot_of(statement) is None

@@ -10,7 +10,8 @@ from flocknode.model.errors import NonFiniteError
 from flocknode.model.stages import ModelDelta
 from flocknode.model.words import ring_words
 from flocknode.node.blobs import MemoryBlobs
-from flocknode.node.vault import Vault
+from flocknode.node.secrets import attempt_name
+from flocknode.node.vault import SecretGone, Vault
 from flocknode.privacy.masking import sum_masks
 from flocknode.protocol.effects import MaskDelta, OpenCapsule, Reseal, ServeMaskSum, SumMasks
 from tests.consortium import consortium, draw
@@ -52,7 +53,7 @@ def unmasked(made):
 def seat_vault():
     """Return a seat's vault and the public half of its key."""
     vault = Vault(MemoryBlobs())
-    return vault, vault.make_sealing_key(US.ctx).key
+    return vault, vault.make_sealing_key(US.seating).key
 
 
 def opening(public, seed=None, **changes):
@@ -179,14 +180,14 @@ def test_capsule_without_a_key_is_invalid():
 def test_sum_is_served_on_order_only():
     blobs = MemoryBlobs()
     vault = Vault(blobs)
-    public = vault.make_sealing_key(US.ctx).key
+    public = vault.make_sealing_key(US.seating).key
     vault.open_capsule(opening(public))
     summed = vault.sum_masks(summing())
     expected = sum_masks([US.seed(INDEX, COLUMN)], WORDS, 16).words.tobytes()
     assert summed.vector == expected
     assert summed.root == tree_root(TreeKind.MASK_SUM, expected)
     assert blobs.get(summed.root) is None
-    vault.serve_mask_sum(ServeMaskSum(US.ctx, summed.root))
+    vault.serve_mask_sum(ServeMaskSum(US.seating, summed.root))
     assert blobs.get(summed.root) == expected
 
 
@@ -205,23 +206,21 @@ def test_destroyed_secrets_are_gone():
     vault, public = seat_vault()
     order = opening(public)
     vault.open_capsule(order)
-    vault.destroy(US.ctx)
+    vault.destroy_before(US.seating.drawn.round, US.seating.drawn.attempt + 1)
     assert not vault.open_capsule(order).valid
-    with pytest.raises(KeyError):
+    with pytest.raises(SecretGone):
         vault.sum_masks(summing())
-    vault.destroy(US.ctx)
 
 
 def test_secrets_of_one_attempt_outlive_those_of_another():
     vault, public = seat_vault()
-    vault.make_sealing_key(retry().ctx)
-    vault.destroy(retry().ctx)
+    vault.destroy_before(US.seating.drawn.round, US.seating.drawn.attempt)
     assert vault.open_capsule(opening(public)).valid
 
 
 def test_sealing_keys_are_fresh_for_every_attempt():
     vault, public = seat_vault()
-    assert vault.make_sealing_key(retry().ctx).key != public
+    assert vault.make_sealing_key(retry()).key != public
 
 
 def test_no_secret_shows():
@@ -229,7 +228,7 @@ def test_no_secret_shows():
     vault.open_capsule(opening(public))
     summed = vault.sum_masks(summing())
     vault.keep_delta(ROUND, DELTA)
-    secrets = vault._attempts[US.ctx]
+    secrets = vault._attempts[attempt_name(US.seating)]
     shown = "".join(map(repr, (vault, secrets, secrets.sealing_key, vars(vault))))
     for secret in (US.seed(INDEX, COLUMN), secrets.sealing_key.export_secret(), summed.vector):
         assert repr(secret) not in shown
