@@ -1,8 +1,8 @@
 """Bytes by content address, in memory at once and on disk a moment later; bounded."""
 
 import logging
-import queue
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flocknode.crypto.errors import TreeError
@@ -15,6 +15,9 @@ from flocknode.storage.files import PARTIAL_SUFFIX, write_whole
 FOLDER = "blobs"
 DISK_BYTES_MAX = 8 << 30
 MEMORY_BYTES_MAX = 1 << 30
+
+_WRITER = ThreadPoolExecutor(1, thread_name_prefix="blobs")
+"""One thread for all nodes of a process: many would crowd out the loop."""
 
 log = logging.getLogger("flocknode.storage")
 
@@ -41,9 +44,6 @@ class DiskBlobs:
         self._disk_bytes_max = disk_bytes_max
         self._sizes = _sizes_by_age(self._folder)
         self._guard = threading.Lock()
-        self._unwritten: queue.SimpleQueue[tuple[Digest, bytes] | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write_all, name="blobs", daemon=True)
-        self._writer.start()
 
     def put(self, root: Digest, data: bytes) -> None:
         """Keep ``data``, whose root the caller has checked."""
@@ -52,7 +52,7 @@ class DiskBlobs:
             if root in self._sizes:
                 return
             self._sizes[root] = len(data)
-        self._unwritten.put((root, data))
+        _WRITER.submit(self._write, root, data)
 
     def get(self, root: Digest) -> bytes | None:
         held = self._memory.get(root)
@@ -66,8 +66,7 @@ class DiskBlobs:
 
     def close(self) -> None:
         """Write what is still to be written."""
-        self._unwritten.put(None)
-        self._writer.join()
+        _WRITER.submit(int).result()
 
     def _read(self, root: Digest) -> bytes | None:
         try:
@@ -81,17 +80,15 @@ class DiskBlobs:
         self._memory.put(root, data)
         return data
 
-    def _write_all(self) -> None:
-        while entry := self._unwritten.get():
-            root, data = entry
-            try:
-                self._write(root, data)
-            except OSError as error:
-                log.warning("blob %s is not on disk: %s", root.hex()[:8], error.strerror)
-                with self._guard:
-                    self._sizes.pop(root, None)
-
     def _write(self, root: Digest, data: bytes) -> None:
+        try:
+            self._store(root, data)
+        except OSError as error:
+            log.warning("blob %s is not on disk: %s", root.hex()[:8], error.strerror)
+            with self._guard:
+                self._sizes.pop(root, None)
+
+    def _store(self, root: Digest, data: bytes) -> None:
         with self._guard:
             # Discarded meanwhile.
             if root not in self._sizes:
