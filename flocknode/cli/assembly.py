@@ -22,6 +22,8 @@ from flocknode.errors import ConfigurationError
 from flocknode.learning.pool import TrainerPool
 from flocknode.learning.trainer import LocalTrainer
 from flocknode.messages.verdict import Verdict
+from flocknode.node.blobs import MemoryBlobs
+from flocknode.node.memory import MemoryStorage
 from flocknode.node.service import TOPIC, NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
@@ -53,7 +55,7 @@ class Node:
     deployment: Deployment
     key: SigningKey
     network: Network
-    storage: Storage
+    storage: Storage | MemoryStorage
     machine: RoundMachine
     vault: Vault
     judge: "Judge"
@@ -61,12 +63,16 @@ class Node:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     @property
-    def blobs(self) -> DiskBlobs:
+    def blobs(self) -> DiskBlobs | MemoryBlobs:
         return self.storage.blobs
 
     @classmethod
-    def open(cls, directory: Path, pool: TrainerPool | None = None) -> Self:
-        """Read the directory; raise ``ConfigurationError`` if something in it is amiss."""
+    def open(cls, directory: Path, pool: TrainerPool | None = None, *, durable: bool) -> Self:
+        """Read the directory; raise ``ConfigurationError`` if something in it is amiss.
+
+        A node that is not ``durable`` remembers in memory what it signed, drew and heard: it must
+        never be started on this directory again.
+        """
         config = load_node_config(directory)
         task = load_task_file(directory / TASK)
         deployment = load_deployment(directory / DEPLOYMENT)
@@ -76,7 +82,7 @@ class Node:
         members = {entry.peer for entry in task.roster.entries}
         members.update(peer for peer, _ in map(parse_address, config.links))
         network_seed = load_network_seed(directory)
-        storage = Storage.open(directory, key.address)
+        storage = Storage.open(directory, key.address) if durable else MemoryStorage()
         storage.blobs.put(task.initial_model, initial_model)
         network = Network(
             network_seed,

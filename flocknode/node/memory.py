@@ -1,8 +1,10 @@
 """What a node remembers, held in memory: for simulations, and for nodes that start once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from flocknode.messages.slots import Slot
+from flocknode.node.blobs import MemoryBlobs
 from flocknode.ports import Heard
 from flocknode.primitives import Digest, PeerId
 
@@ -54,3 +56,16 @@ class MemoryJournal:
     def forget_before(self, attempt: tuple[int, int]) -> None:
         for ctx in [ctx for ctx, at in self._attempts.items() if at < attempt]:
             del self._attempts[ctx], self._heard[ctx]
+
+
+@dataclass(slots=True)
+class MemoryStorage:
+    """All of it, as long as this object lives."""
+
+    protection: MemorySlots = field(default_factory=MemorySlots)
+    secrets: MemorySecrets = field(default_factory=MemorySecrets)
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+    blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+
+    def close(self) -> None:
+        """Leave everything as it is: there is no file to give up."""

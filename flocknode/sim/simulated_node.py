@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
@@ -12,8 +11,7 @@ from flocknode.crypto.signing import SigningKey
 from flocknode.messages.slots import slot_of
 from flocknode.messages.statements import Statement, statement_digest
 from flocknode.messages.wire import Message
-from flocknode.node.blobs import MemoryBlobs
-from flocknode.node.memory import MemoryJournal, MemorySecrets, MemorySlots
+from flocknode.node.memory import MemoryStorage
 from flocknode.node.vault import Vault
 from flocknode.ports import BlobStore, Journal, SecretStore, SlotRecord
 from flocknode.primitives import Digest, PeerId
@@ -43,18 +41,6 @@ class Storage(Protocol):
 
     @property
     def blobs(self) -> BlobStore: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(slots=True)
-class MemoryStorage:
-    """A store that outlives the machine, not the test."""
-
-    protection: MemorySlots = field(default_factory=MemorySlots)
-    secrets: MemorySecrets = field(default_factory=MemorySecrets)
-    journal: MemoryJournal = field(default_factory=MemoryJournal)
-    blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
 
     def close(self) -> None: ...
 

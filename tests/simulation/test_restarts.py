@@ -7,8 +7,8 @@ import pytest
 from flocknode.messages.codec import decode
 from flocknode.messages.slots import slot_of
 from flocknode.messages.wire import Contribution
+from flocknode.node.memory import MemoryStorage
 from flocknode.protocol.effects import Send
-from flocknode.sim.simulated_node import MemoryStorage
 from flocknode.sim.state import Phase
 from flocknode.storage.blobs import DiskBlobs
 from flocknode.storage.directory import Storage

@@ -250,7 +250,11 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
     links = tuple(member.address for member in validators)
     for member in members:
         configure(member, common, links, neighbours[member.peer])
-    stage.nodes = [assembly.Node.open(member.directory, stage.pool) for member in members]
+    # Directories that are thrown away need no disk; two dozen nodes would wait for its syncs.
+    durable = stage.options.keep is not None
+    stage.nodes = [
+        assembly.Node.open(member.directory, stage.pool, durable=durable) for member in members
+    ]
     async with trio.open_nursery() as starting:
         for node in stage.nodes:
             starting.start_soon(nursery.start, node.run)
