@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean
+.PHONY: help demo test deep check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t12
@@ -23,6 +23,9 @@ demo: $(VENV)/ready  ## twelve hospitals train one model over libp2p and settle 
 
 test: $(VENV)/ready  ## every check and every test, timed by tier
 	@$(BIN)/python scripts/run_tests.py
+
+deep: $(VENV)/ready  ## what takes longer: nodes that restart over a real network
+	@$(BIN)/pytest -q tests/deep
 
 check: $(VENV)/ready  ## the checks alone: style, types, layers, artifacts
 	@$(BIN)/python scripts/run_tests.py checks

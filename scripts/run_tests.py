@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
 PYTEST = [str(BIN / "pytest"), "-q", "--no-header"]
+BOTH_CORES = ["-n", "2", "--dist", "loadfile"]
+"""For tests whose files do not share a chain, a port or a core's timing."""
+
 TIERS: dict[str, tuple[int, list[list[str]]]] = {
     "checks": (
         30,
@@ -29,10 +32,10 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
         [
             [sys.executable, "scripts/build_contracts.py", "--check"],
             [sys.executable, "scripts/build_contracts.py", "--test"],
-            [*PYTEST, "tests/contracts"],
+            [*PYTEST, *BOTH_CORES, "tests/contracts"],
         ],
     ),
-    "simulation": (60, [[*PYTEST, "tests/simulation"]]),
+    "simulation": (60, [[*PYTEST, *BOTH_CORES, "tests/simulation"]]),
     "e2e": (90, [[*PYTEST, "tests/e2e"]]),
 }
 """Budget in seconds on two cores, and the commands."""
