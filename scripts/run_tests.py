@@ -30,7 +30,6 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
     "contracts": (
         90,
         [
-            [sys.executable, "scripts/build_contracts.py", "--check"],
             [sys.executable, "scripts/build_contracts.py", "--test"],
             [*PYTEST, *BOTH_CORES, "tests/contracts"],
         ],
