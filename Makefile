@@ -1,6 +1,6 @@
 # Two commands on a fresh machine (Python 3.11, gcc, libgmp and Python headers):
 #   make demo    install, then twelve hospitals train one model on this machine
-#   make test    install, then every check and every test
+#   make test    install, then every check and every test but the long ones
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
