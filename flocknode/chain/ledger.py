@@ -35,6 +35,7 @@ class ChainLedger:
         self._reader = Reader(client, deployment)
         self._onion = onion
         self._reveal = trio.Lock()
+        self._validator: int | None = None
         self.sender = Sender(client, heads, key, deployment.chain_id, self._bindings.artifacts)
 
     def progress(self, start: int | None = None) -> Follower:
@@ -64,7 +65,10 @@ class ChainLedger:
     async def _answer(self, call: Reveal) -> Receipt:
         """Reveal the layer under the present tip, one request after the other."""
         async with self._reveal:
-            validator = await self._reader.validator_of(self.sender.address)
+            validator = self._validator
+            if validator is None:
+                validator = await self._reader.validator_of(self.sender.address)
+                self._validator = validator
             tip = await self._reader.onion_tip(validator)
             preimage = None if self._onion is None else self._onion.preimage(tip)
             if preimage is None:
