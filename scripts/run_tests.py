@@ -25,7 +25,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
             [str(BIN / "lint-imports")],
         ],
     ),
-    "core": (90, [[*PYTEST, "tests/unit", "tests/property"]]),
+    "core": (90, [[*PYTEST, *BOTH_CORES, "tests/unit", "tests/property"]]),
     "network": (60, [[*PYTEST, "tests/network"]]),
     "contracts": (
         90,
@@ -35,7 +35,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
         ],
     ),
     "simulation": (60, [[*PYTEST, *BOTH_CORES, "tests/simulation"]]),
-    "e2e": (90, [[*PYTEST, "tests/e2e"]]),
+    "e2e": (90, [[*PYTEST, *BOTH_CORES, "tests/e2e"]]),
 }
 """Budget in seconds on two cores, and the commands."""
 

@@ -162,7 +162,7 @@ def test_header_is_accepted_with_its_leaf():
         ({"ctx": DIGEST}, "signature of somebody else"),
         ({"signature": bytes(65)}, "malformed signature"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 def test_header_that_breaks_a_rule_is_rejected(changes, why):
     header = replace(US.valid(1).header, **changes)
