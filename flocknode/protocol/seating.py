@@ -87,6 +87,13 @@ class Seating:
         """Return the inclusion view at ``timestamp``; None when all have passed."""
         return _view(timestamp, self.views_begin, self.terms)
 
+    def shown_before(self, view: int) -> int:
+        """Return since when an attestation may be new to the proposer of an inclusion view.
+
+        What a seat counted earlier it has forwarded, and an offer may not leave it out.
+        """
+        return self.attest_deadline + view * self.terms.windows.view
+
     def demand_end(self, accepted_at: int) -> int:
         return accepted_at + self.terms.windows.demand
 
