@@ -38,6 +38,7 @@ from flocknode.protocol.effects import Effect, Publish, Recall, Remember
 from flocknode.protocol.events import (
     AggregateComputed,
     CapsuleOpened,
+    ConsentGiven,
     DeltaMasked,
     MasksSummed,
     Resealed,
@@ -212,6 +213,9 @@ class Attempt:
 
     def sealing_key_made(self, made: SealingKeyMade) -> list[Effect]:
         return self.seat.keys.key_made(made) if self.seat else []
+
+    def consented(self, consent: ConsentGiven) -> list[Effect]:
+        return self.contributor.consented(consent) if self.contributor else []
 
     def trained(self) -> list[Effect]:
         return self.contributor.trained() if self.contributor else []

@@ -41,6 +41,11 @@ class Seating:
         """Length of one vector of ring words."""
         return self.terms.integers.words * self.terms.integers.width // 8
 
+    @property
+    def pause(self) -> int:
+        """How many pauses the round has behind it: each ends a series of attempts."""
+        return self.drawn.attempt // self.terms.attempts_max
+
     def signer_of(self, seat: int) -> Address:
         return self.drawn.signers[seat]
 

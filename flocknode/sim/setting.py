@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from flocknode.crypto.hashing import keccak256
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest
-from flocknode.protocol.ledger import OpenRound
 from flocknode.protocol.roster import Roster, RosterEntry
 from flocknode.sim.ledger import SimulatedLedger
 from flocknode.sim.simulated_node import TASK, SimulatedNode
@@ -40,7 +39,7 @@ def roster_of(trainers: Sequence[SimulatedNode], weight_max: int) -> Roster:
 def publish_task(
     ledger: SimulatedLedger, terms: TaskTerms, model_root: Digest, roster: Roster
 ) -> None:
-    """Create and fund the task, and open its first round."""
+    """Create and fund the task."""
     specification = TaskSpecification(
         terms=terms,
         configuration=keccak256(b"configuration"),
@@ -53,4 +52,3 @@ def publish_task(
     task = ledger.create_task(specification, sender=CREATOR)
     assert task == TASK
     ledger.fund(task, terms.rounds * 10**18, 10**20, sender=CREATOR)
-    ledger.apply(OpenRound(task), CREATOR)

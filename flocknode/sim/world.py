@@ -18,6 +18,7 @@ from flocknode.model.terms import TaskTerms
 from flocknode.ports import Heard
 from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.effects import (
+    AskConsent,
     ComputeAggregate,
     DestroySecrets,
     Effect,
@@ -40,6 +41,7 @@ from flocknode.protocol.effects import (
 )
 from flocknode.protocol.events import (
     ChainAdvanced,
+    ConsentGiven,
     Event,
     FetchFailed,
     MessageReceived,
@@ -48,7 +50,7 @@ from flocknode.protocol.events import (
     VectorHeld,
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
-from flocknode.protocol.ledger import Call, LedgerEvent, Reveal
+from flocknode.protocol.ledger import Call, LedgerEvent, OpenRound, Reveal
 from flocknode.sim.abi import CallReverted
 from flocknode.sim.happenings import (
     AfterEffect,
@@ -63,7 +65,7 @@ from flocknode.sim.happenings import (
     Scheduled,
 )
 from flocknode.sim.ledger import SimulatedLedger
-from flocknode.sim.setting import enrol, publish_task, roster_of
+from flocknode.sim.setting import CREATOR, enrol, publish_task, roster_of
 from flocknode.sim.simulated_node import TASK, SimulatedNode
 
 TICK_SECONDS = 0.25
@@ -81,6 +83,7 @@ class World:
         faults: Faults | None = None,
         block_seconds: float = 0.2,
         identities: int | None = None,
+        finality_depth: int = 2,
     ) -> None:
         """Draw keys, onions, deltas and rounding from ``identities``, all else from ``seed``."""
         self.random = random.Random(seed)
@@ -89,7 +92,7 @@ class World:
         self.faults = faults or Faults()
         self.block_seconds = block_seconds
         self.now = 1_000.0
-        self.ledger = SimulatedLedger(genesis=int(self.now), finality_depth=2)
+        self.ledger = SimulatedLedger(genesis=int(self.now), finality_depth=finality_depth)
         self.domain = self.ledger.rules.domain
         self.trainers = [SimulatedNode(self, i) for i in range(terms.trainers)]
         self.validators = [SimulatedNode(self, 1000 + i) for i in range(validators)]
@@ -135,6 +138,15 @@ class World:
         node.storage.close()
         self._schedule(after, node, Restart())
 
+    def replace_blocks(self, depth: int) -> None:
+        """Replace the newest blocks by nothing: what they held must be sent again."""
+        self.ledger.undo(depth, int(self.now))
+        self._note("replaced", str(depth))
+
+    def resume(self) -> None:
+        """Let the creator give a paused task another series of attempts."""
+        self.ledger.resume(TASK, sender=CREATOR)
+
     @property
     def committee(self) -> tuple[SimulatedNode, ...]:
         """The nodes of the drawn committee by seat; empty before the first draw."""
@@ -152,6 +164,9 @@ class World:
         self.initial_model = bytes(np.zeros(self.terms.integers.words, "<i4"))
         self.initial_root = tree_root(TreeKind.MODEL, self.initial_model)
         publish_task(self.ledger, self.terms, self.initial_root, self.roster)
+        for _ in range(1 + self.ledger.finality_depth):
+            self.ledger.mine(int(self.now))
+        self.ledger.apply(OpenRound(TASK), CREATOR)
         for node in self.nodes:
             node.start()
             self._schedule(self.random.uniform(0, TICK_SECONDS), node, Tick())
@@ -247,6 +262,8 @@ class World:
                 self._train(node, round_, model_root)
             case MaskDelta():
                 return [node.vault.mask_delta(effect)]
+            case AskConsent(round_, pause):
+                return [ConsentGiven(round_, pause)] if node.consent.given(round_, pause) else []
             case OpenCapsule():
                 return [node.vault.open_capsule(effect)]
             case Reseal():
