@@ -109,6 +109,13 @@ class Heard:
     payload: bytes
 
 
+class Consent(Protocol):
+    """What a trainer's operator agreed to; may block."""
+
+    def given(self, round_: int, pause: int) -> bool:
+        """Tell whether the round's delta may be sent again after that pause of the task."""
+
+
 class Journal(Protocol):
     """Messages that a seat hears again after a restart; may block."""
 

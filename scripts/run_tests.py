@@ -23,6 +23,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
             [str(BIN / "ruff"), "format", "--check", "."],
             [str(BIN / "mypy")],
             [str(BIN / "lint-imports")],
+            [sys.executable, "-m", "tests.deep.record"],
         ],
     ),
     "core": (90, [[*PYTEST, *BOTH_CORES, "tests/unit", "tests/property"]]),

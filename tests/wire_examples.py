@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from flocknode.messages import limits
 from flocknode.messages.codec import encode
 from flocknode.messages.wire import (
+    AttestationBundle,
     AttestationMessage,
     Contribution,
     ContributionHeader,
@@ -49,6 +50,7 @@ FIELDS = {
         SIGNATURES,
     ),
     Contribution: (VECTORS, VECTORS),
+    AttestationBundle: (DIGESTS, several(st.binary(max_size=64), limits.SEATS_MAX)),
     AttestationMessage: (
         DIGESTS,
         SEATS,

@@ -77,6 +77,9 @@ contract TaskRegistry is ITaskRegistry {
         for (uint256 i = 0; i < 8; ++i) {
             if ((lengths[i] == 0 && i != 7) || lengths[i] > WINDOW_MAX) revert TaskRegistryWindow(i, lengths[i]);
         }
+        // A view outlasts the delay of the chain, the set is final before the demand ends, a proposal before its window.
+        if (w.view_ <= w.finality) revert TaskRegistryWindow(2, w.view_);
+        if (w.demand <= w.finality) revert TaskRegistryWindow(3, w.demand);
         if (w.challenge <= w.finality) revert TaskRegistryWindow(5, w.challenge);
     }
 

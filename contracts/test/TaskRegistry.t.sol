@@ -2,7 +2,7 @@
 pragma solidity 0.8.30;
 
 import {ITaskRegistry} from "../src/interfaces/ITaskRegistry.sol";
-import {Plan, TaskSpecification} from "../src/interfaces/Types.sol";
+import {Plan, TaskSpecification, Windows} from "../src/interfaces/Types.sol";
 import {Plans} from "../src/libraries/Plans.sol";
 import {TaskRegistry} from "../src/TaskRegistry.sol";
 import {Fixture} from "./Fixture.sol";
@@ -150,11 +150,17 @@ contract TaskRegistryTest is Fixture {
         }
     }
 
-    function test_finality_may_be_immediate_but_must_fit_the_challenge_window() public {
-        _s.terms.windows.finality = 0;
+    function test_finality_may_be_immediate_but_must_fit_view_demand_and_challenge() public {
+        Windows storage w = _s.terms.windows;
+        w.finality = 0;
         tasks.createTask(_s);
-        _s.terms.windows.finality = _s.terms.windows.challenge;
-        _refused(ITaskRegistry.TaskRegistryWindow.selector);
+        w.finality = 5;
+        (w.view_, w.demand, w.challenge) = (6, 6, 6);
+        tasks.createTask(_s);
+        for (uint256 i = 0; i < 3; ++i) {
+            (w.view_, w.demand, w.challenge) = (i == 0 ? 5 : 6, i == 1 ? 5 : 6, i == 2 ? 5 : 6);
+            _refused(ITaskRegistry.TaskRegistryWindow.selector);
+        }
     }
 
     function test_models_without_words_are_refused() public {

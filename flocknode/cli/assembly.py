@@ -32,6 +32,7 @@ from flocknode.p2p.network import Network
 from flocknode.primitives import PeerId
 from flocknode.protocol.round import RoundMachine
 from flocknode.storage.blobs import DiskBlobs
+from flocknode.storage.consent import ConsentFile
 from flocknode.storage.directory import Storage
 
 NETWORK_KEY = "network.key"
@@ -150,6 +151,7 @@ class Node:
             vault=self.vault,
             blobs=self.blobs,
             journal=self.storage.journal,
+            consent=ConsentFile(self.directory),
             trainer=self._trainer(),
         )
 

@@ -1,6 +1,7 @@
 """The ``flocknode`` command. Heavy parts are imported by the verb that needs them."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ import typer
 
 from flocknode import __version__
 from flocknode.cli.output import Output
-from flocknode.errors import FlockError, OperatorError
+from flocknode.errors import ConfigurationError, FlockError, OperatorError
 
 if TYPE_CHECKING:
     from flocknode.cli.demo.plan import DemoOptions
@@ -67,17 +68,72 @@ def demo(
         port,
     )
     output = Output(as_json=as_json)
-    _exit(_demo(options, output, debug=debug))
+    _exit(_guarded(lambda: _demo(options, output, debug=debug), output, debug=debug))
 
 
-def _demo(options: "DemoOptions", output: Output, *, debug: bool) -> int:
+@app.command()
+def run(
+    directories: Annotated[list[Path], typer.Argument(help="Data directories, one a node.")],
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Run the nodes of data directories until SIGTERM or Ctrl-C; log lines go to stderr."""
+    output = Output(as_json=as_json)
+    _exit(_guarded(lambda: _run_nodes(directories, output), output, debug=debug))
+
+
+@app.command()
+def consent(
+    directory: Annotated[Path, typer.Argument(help="A trainer's data directory.")],
+    round_: Annotated[int, typer.Argument(metavar="ROUND", min=1, help="The paused round.")],
+    pause: Annotated[int, typer.Option(min=1, help="Which pause of this round.")] = 1,
+) -> None:
+    """Let a trainer's delta of a round be sent again after the task paused.
+
+    Its sum counts as known to somebody. The same delta sent again tells nothing more.
+    """
+    output = Output(as_json=False)
+    _exit(_guarded(lambda: _consent(directory, round_, pause), output, debug=False))
+
+
+def _guarded(verb: Callable[[], int], output: Output, *, debug: bool) -> int:
     try:
-        options.check()
-        return _run_demo(options, output, debug=debug)
+        return verb()
     except BaseException as error:
         if debug:
             raise
         return _explain(error, output)
+
+
+def _demo(options: "DemoOptions", output: Output, *, debug: bool) -> int:
+    options.check()
+    return _run_demo(options, output, debug=debug)
+
+
+def _run_nodes(directories: list[Path], output: Output) -> int:
+    import logging
+
+    import trio
+
+    from flocknode.cli.run import run_nodes
+
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s"
+    )
+    return trio.run(run_nodes, directories, output)
+
+
+def _consent(directory: Path, round_: int, pause: int) -> int:
+    from flocknode.storage.consent import ConsentFile
+
+    try:
+        # Rounds count from 1 where people read, from 0 on the chain.
+        ConsentFile(directory).give(round_ - 1, pause)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write to {directory}: {error.strerror}", "name a node's data directory"
+        ) from error
+    return 0
 
 
 def _run_demo(options: "DemoOptions", output: Output, *, debug: bool) -> int:

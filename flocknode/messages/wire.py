@@ -342,6 +342,17 @@ class SeedMessage:
     capsule: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class AttestationBundle:
+    """Attestations of others that a seat counts, encoded ``AttestationMessage``, to the seats."""
+
+    KIND: ClassVar[int] = 16
+    SIZE_MAX: ClassVar[int] = LINK_MESSAGE_MAX
+    SHAPE: ClassVar[tuple[Shape, ...]] = (DIGEST, many(up_to(16_384), SEATS_MAX))
+    ctx: Digest
+    attestations: tuple[bytes, ...]
+
+
 Message = (
     SeatKeyMessage
     | SeatKeyBundle
@@ -358,6 +369,7 @@ Message = (
     | WantKeys
     | WantContributions
     | SeedMessage
+    | AttestationBundle
 )
 MESSAGES: tuple[type[Message], ...] = (
     SeatKeyMessage,
@@ -375,5 +387,6 @@ MESSAGES: tuple[type[Message], ...] = (
     WantKeys,
     WantContributions,
     SeedMessage,
+    AttestationBundle,
 )
 GOSSIPED: tuple[type[Message], ...] = (SeatKeyBundle, ContributionHeader, Outcome)

@@ -38,6 +38,19 @@ class MemorySecrets:
         self._secrets.pop(name, None)
 
 
+class MemoryConsent:
+    """An operator's consents, as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._given: set[tuple[int, int]] = set()
+
+    def given(self, round_: int, pause: int) -> bool:
+        return (round_, pause) in self._given
+
+    def give(self, round_: int, pause: int) -> None:
+        self._given.add((round_, pause))
+
+
 class MemoryJournal:
     """Messages by attempt, as long as the process lives."""
 

@@ -19,10 +19,11 @@ from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
 from flocknode.node.vault import Vault
-from flocknode.ports import BlobStore, Heard, Journal, Ledger, Network, Signer, Trainer
+from flocknode.ports import BlobStore, Consent, Heard, Journal, Ledger, Network, Signer, Trainer
 from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.chain_view import ChainFold
 from flocknode.protocol.effects import (
+    AskConsent,
     ComputeAggregate,
     DestroySecrets,
     Effect,
@@ -45,6 +46,7 @@ from flocknode.protocol.effects import (
 )
 from flocknode.protocol.events import (
     ChainAdvanced,
+    ConsentGiven,
     Event,
     FetchFailed,
     MessageReceived,
@@ -89,6 +91,7 @@ class NodeService:
         vault: Vault,
         blobs: BlobStore,
         journal: Journal,
+        consent: Consent,
         trainer: Trainer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -101,6 +104,7 @@ class NodeService:
         self._vault = vault
         self._blobs = blobs
         self._journal = journal
+        self._consent = consent
         self._heard, self._unwritten = trio.open_memory_channel[Heard](INBOX_EVENTS_MAX)
         self._disk = trio.CapacityLimiter(1)
         self._trainer = trainer
@@ -160,6 +164,8 @@ class NodeService:
                 return await self._on_disk(self._vault.make_sealing_key, seating)
             case Train(round_, model_root):
                 nursery.start_soon(self._train, round_, model_root)
+            case AskConsent(round_, pause):
+                nursery.start_soon(self._ask_consent, round_, pause)
             case OpenCapsule():
                 return self._vault.open_capsule(effect)
             case Reseal():
@@ -212,7 +218,10 @@ class NodeService:
         except FlockError as error:
             log.warning("signing %s: %s", type(statement).__name__, error)
             return None
-        return Signed(statement, signature) if signature else None
+        if signature is None:
+            return None
+        log.info("signed %s", type(statement).__name__)
+        return Signed(statement, signature)
 
     async def _compute(
         self,
@@ -265,6 +274,7 @@ class NodeService:
             log.info("gossip: %s", error)
 
     async def _submit(self, call: Call) -> None:
+        log.info("sends %s", type(call).__name__)
         try:
             await self._ledger.submit(call)
         except FlockError as error:
@@ -302,6 +312,13 @@ class NodeService:
                 return
             self._vault.keep_delta(round_, delta)
         await self._inbox.send(Trained(round_, model_root))
+
+    async def _ask_consent(self, round_: int, pause: int) -> None:
+        if await self._on_disk(self._consent.given, round_, pause):
+            await self._inbox.send(ConsentGiven(round_, pause))
+        else:
+            # Rounds count from 1 where people read.
+            log.warning("round %d goes on after pause %d: consent needed", round_ + 1, pause)
 
 
 def _words(seating: Seating) -> int:

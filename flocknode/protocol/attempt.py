@@ -12,6 +12,7 @@ from flocknode.messages.statements import (
     SeatKey,
 )
 from flocknode.messages.wire import (
+    AttestationBundle,
     AttestationMessage,
     Contribution,
     ContributionHeader,
@@ -37,6 +38,7 @@ from flocknode.protocol.effects import Effect, Publish, Recall, Remember
 from flocknode.protocol.events import (
     AggregateComputed,
     CapsuleOpened,
+    ConsentGiven,
     DeltaMasked,
     MasksSummed,
     Resealed,
@@ -54,6 +56,7 @@ from flocknode.protocol.gossip_rules import (
     check_propose_vote,
     check_seat_key,
     check_vector,
+    open_attestations,
     require_member,
 )
 from flocknode.protocol.inclusion import Includer
@@ -193,7 +196,8 @@ class Attempt:
             case SeatKey():
                 return seat.keys.key_signed(signature, now) if seat else []
             case Attestation():
-                effects = seat.attester.signed(statement, signature, now) if seat else []
+                at = self._timestamp
+                effects = seat.attester.signed(statement, signature, at, now) if seat else []
                 return effects + self._progress(now)
             case Include():
                 effects = seat.includer.signed(statement, signature) if seat else []
@@ -209,6 +213,9 @@ class Attempt:
 
     def sealing_key_made(self, made: SealingKeyMade) -> list[Effect]:
         return self.seat.keys.key_made(made) if self.seat else []
+
+    def consented(self, consent: ConsentGiven) -> list[Effect]:
+        return self.contributor.consented(consent) if self.contributor else []
 
     def trained(self) -> list[Effect]:
         return self.contributor.trained() if self.contributor else []
@@ -263,7 +270,10 @@ class Attempt:
             case Contribution():
                 return self._hear_contribution(message, sender, now) if seat else []
             case AttestationMessage():
-                return self._hear_attestation(message, now) if seat else []
+                return self._hear_attestations([message], now) if seat else []
+            case AttestationBundle():
+                found = open_attestations(message, seating)
+                return self._hear_attestations(found, now) if seat else []
             case IncludeOffer():
                 check_named_once(message.headers)
                 timestamp = self._timestamp
@@ -321,9 +331,13 @@ class Attempt:
         """Remember a message that had effects, and have it remembered before they leave."""
         return [Remember(self.seating, sender, message), *effects] if effects else []
 
-    def _hear_attestation(self, message: AttestationMessage, now: Seconds) -> list[Effect]:
+    def _hear_attestations(self, found: list[AttestationMessage], now: Seconds) -> list[Effect]:
+        """Count what is new; most of what is forwarded is known, and costs no signature check."""
         assert self.seat is not None
-        self.seat.attester.hear(check_attestation(message, self.seating))
+        attestations = self.seat.attester.attestations
+        for message in found:
+            if attestations.is_news(message):
+                attestations.hear(check_attestation(message, self.seating), self._timestamp)
         return self._progress(now)
 
     def _hear_mask_root(self, message: MaskRootMessage, now: Seconds) -> list[Effect]:

@@ -14,14 +14,12 @@ from flocknode.messages.wire import (
     WantContributions,
 )
 from flocknode.primitives import Digest, PeerId, Seconds
+from flocknode.protocol.attestations import HEADERS_PER_TRAINER_MAX, Attestations
 from flocknode.protocol.effects import Effect, Fetch, Hold, OpenCapsule, Send, Sign
 from flocknode.protocol.gossip_rules import ValidContribution
-from flocknode.protocol.pace import Pace
+from flocknode.protocol.pace import RESEND_SECONDS, Pace
 from flocknode.protocol.sealing_keys import others
 from flocknode.protocol.seating import Seating
-
-HEADERS_PER_TRAINER_MAX = 2
-"""A trainer that signs two headers for one attempt gains nothing by a third."""
 
 
 class Attester:
@@ -40,7 +38,8 @@ class Attester:
         """The header that this seat attests of each trainer: the first it held."""
         self._attested: tuple[Digest, ...] = ()
         self._sequence = 0
-        self._heard: dict[int, AttestationMessage] = {}
+        self._mine: AttestationMessage | None = None
+        self.attestations = Attestations(seating, seat)
 
     def receive(self, valid: ValidContribution, vector: bytes, sender: PeerId) -> list[Effect]:
         """Take a checked contribution; an empty ``vector`` is pulled from its sender."""
@@ -99,7 +98,8 @@ class Attester:
 
         Of a trainer that signed two headers it is one that a majority of every column attests.
         """
-        known = (*self.contributions_of(self.attested()), *self._contributions.values())
+        attested = self.contributions_of(self.attestations.attested())
+        known = (*attested, *self._contributions.values())
         held: dict[int, ValidContribution] = {}
         for contribution in known:
             index = contribution.header.index
@@ -128,43 +128,26 @@ class Attester:
         complete = len(self._opened) >= len(self._seating.roster.entries)
         return self.attest(timestamp) if complete else []
 
-    def signed(self, statement: Attestation, signature: bytes, now: Seconds) -> list[Effect]:
+    def signed(
+        self, statement: Attestation, signature: bytes, timestamp: int, now: Seconds
+    ) -> list[Effect]:
         """Send the own attestation to the other seats."""
         if statement.sequence != self._sequence:
             return []
-        message = AttestationMessage(
+        self._mine = AttestationMessage(
             self._seating.ctx, self._seat, self._sequence, self._attested, signature
         )
         self._pace.mark("attestation", now)
-        self.hear(message)
-        return [Send(others(self._seating, self._seat), message)]
+        self.attestations.hear(self._mine, timestamp)
+        return [Send(others(self._seating, self._seat), self._mine)]
 
-    def hear(self, message: AttestationMessage) -> None:
-        """Keep the newest attestation of each seat."""
-        known = self._heard.get(message.seat)
-        if known is None or message.sequence > known.sequence:
-            self._heard[message.seat] = message
-
-    def attested(self) -> tuple[Digest, ...]:
-        """Return the headers that a majority of every column attests."""
-        seats: dict[Digest, set[int]] = {}
-        for seat, message in self._heard.items():
-            for header in message.headers:
-                seats.setdefault(header, set()).add(seat)
-        return tuple(h for h, s in seats.items() if self._seating.has_column_majorities(s))
-
-    def omitted(self, headers: Iterable[Digest]) -> tuple[Digest, ...]:
-        """Return the attested headers whose trainer ``headers`` leave out, as far as is known."""
+    def omitted(self, headers: Iterable[Digest], before: int) -> tuple[Digest, ...]:
+        """Return the headers seen attested ``before`` whose trainer ``headers`` leave out."""
         named = set(headers)
         trainers = {c.header.index for c in self.contributions_of(named)}
-        left_out = [h for h in self.attested() if h not in named]
+        left_out = [h for h in self.attestations.attested(before) if h not in named]
         known = {c.digest: c.header.index for c in self.contributions_of(left_out)}
         return tuple(h for h in left_out if known.get(h) not in trainers)
-
-    def evidence(self, headers: Iterable[Digest]) -> tuple[AttestationMessage, ...]:
-        """Return the attestations that name any of ``headers``."""
-        wanted = set(headers)
-        return tuple(m for m in self._heard.values() if wanted.intersection(m.headers))
 
     def answer(self, headers: tuple[Digest, ...], peer: PeerId, now: Seconds) -> list[Effect]:
         """Give a member the contributions that it lacks; long vectors it pulls."""
@@ -179,19 +162,27 @@ class Attester:
         if not is_open:
             return []
         effects = self.attest(timestamp)
-        mine = self._heard.get(self._seat)
-        if mine and self._pace.every("attestation", now):
-            effects.append(Send(others(self._seating, self._seat), mine))
-        return effects + self._want_attested(now)
+        if self._mine and self._pace.every("attestation", now):
+            effects.append(Send(others(self._seating, self._seat), self._mine))
+        return effects + self._forward(timestamp, now) + self._want_attested(now)
+
+    def _forward(self, timestamp: int, now: Seconds) -> list[Effect]:
+        """Show all seats what this one counts; a round that includes at once never needs it."""
+        patient = self._pace.after("forward", now, RESEND_SECONDS)
+        due = patient and self._pace.every("forward", now)
+        if not due and timestamp < self._seating.attest_deadline:
+            return []
+        seats = others(self._seating, self._seat)
+        return [Send(seats, bundle) for bundle in self.attestations.forward()]
 
     def _want_attested(self, now: Seconds) -> list[Effect]:
         """Ask a mate for what it attests and this seat lacks; the trainer may be gone."""
-        missing = self.lacking(self.attested())[:TRAINERS_MAX]
+        missing = self.lacking(self.attestations.attested())[:TRAINERS_MAX]
         if not missing or not self._pace.every("want", now):
             return []
         mates = self._seating.column(self._seating.column_of(self._seat))
         # A majority of every column attests it, so some mate does.
-        holders = [m for m in mates if m in self._heard and missing[0] in self._heard[m].headers]
+        holders = sorted(self.attestations.attesters(missing[0]).intersection(mates))
         holder = self._seating.peers[holders[int(now) % len(holders)]]
         return [Send((holder,), WantContributions(self._seating.ctx, missing))]
 
@@ -213,4 +204,4 @@ class Attester:
         """Tell whether to keep another header; what the committee attests always has room."""
         index = valid.header.index
         count = sum(c.header.index == index for c in self._contributions.values())
-        return count < HEADERS_PER_TRAINER_MAX or valid.digest in self.attested()
+        return count < HEADERS_PER_TRAINER_MAX or valid.digest in self.attestations.attested()

@@ -10,8 +10,8 @@ from flocknode.messages.wire import (
     WantKeys,
 )
 from flocknode.primitives import Seconds
-from flocknode.protocol.effects import Effect, MaskDelta, Publish, Send, Sign, Train
-from flocknode.protocol.events import DeltaMasked
+from flocknode.protocol.effects import AskConsent, Effect, MaskDelta, Publish, Send, Sign, Train
+from flocknode.protocol.events import ConsentGiven, DeltaMasked
 from flocknode.protocol.pace import IMPATIENT_SECONDS, Pace
 from flocknode.protocol.roster import RosterEntry
 from flocknode.protocol.seating import Seating
@@ -30,13 +30,29 @@ class Contributor:
         self._masked: DeltaMasked | None = None
         self._contribution: Contribution | None = None
         self._asked = 0
+        self._wants_consent = False
 
     def begin(self) -> list[Effect]:
-        """Train, unless a spent attempt froze a set without this trainer."""
-        frozen = self._seating.drawn.frozen_trainers
-        if frozen and not frozen >> self._entry.index & 1:
+        """Train, unless a spent attempt froze a set without this trainer.
+
+        After a spent attempt and a pause its operator is asked first.
+        """
+        drawn, pause = self._seating.drawn, self._seating.pause
+        if drawn.frozen_trainers and not drawn.frozen_trainers >> self._entry.index & 1:
             return []
-        return [Train(self._seating.drawn.round, self._seating.drawn.model_root)]
+        self._wants_consent = bool(drawn.frozen_trainers and pause)
+        if self._wants_consent:
+            return [AskConsent(drawn.round, pause)]
+        return [Train(drawn.round, drawn.model_root)]
+
+    def consented(self, consent: ConsentGiven) -> list[Effect]:
+        """Go on after a pause: what was sent before it counts as known to somebody."""
+        drawn = self._seating.drawn
+        is_ours = (consent.round, consent.pause) == (drawn.round, self._seating.pause)
+        if not self._wants_consent or not is_ours:
+            return []
+        self._wants_consent = False
+        return [Train(drawn.round, drawn.model_root)]
 
     def trained(self) -> list[Effect]:
         self._trained = True
@@ -91,6 +107,9 @@ class Contributor:
         """Ask for keys that gossip did not bring; repeat the contribution while it counts."""
         if not is_open:
             return []
+        if self._wants_consent:
+            ask = AskConsent(self._seating.drawn.round, self._seating.pause)
+            return [ask] if self._pace.every("consent", now) else []
         if not self._keys and self._pace.after("keys", now, IMPATIENT_SECONDS):
             return self._ask_keys(now)
         if self._contribution and self._pace.every("contribution", now):

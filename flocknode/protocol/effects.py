@@ -80,6 +80,15 @@ class Train:
 
 
 @dataclass(frozen=True, slots=True)
+class AskConsent:
+    """Ask the trainer's operator; answered by ``ConsentGiven``, or not at all."""
+
+    round: int
+    pause: int
+    """How many times the task paused in this round."""
+
+
+@dataclass(frozen=True, slots=True)
 class MaskDelta:
     """Quantise, mask and seal the trained delta of this round; answered by ``DeltaMasked``."""
 
@@ -175,6 +184,7 @@ Effect = (
     | Hold
     | MakeSealingKey
     | Train
+    | AskConsent
     | MaskDelta
     | OpenCapsule
     | Reseal

@@ -67,6 +67,14 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsentGiven:
+    """The operator agrees that the round's delta is sent again after that pause."""
+
+    round: int
+    pause: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeltaMasked:
     """The delta of this attempt is quantised, masked and sealed."""
 
@@ -129,6 +137,7 @@ Event = (
     | VectorHeld
     | FetchFailed
     | Trained
+    | ConsentGiven
     | DeltaMasked
     | CapsuleOpened
     | Resealed

@@ -2,7 +2,7 @@
 
 from flocknode.messages.wire import Outcome
 from flocknode.primitives import Digest
-from flocknode.protocol.attestation import HEADERS_PER_TRAINER_MAX
+from flocknode.protocol.attestations import HEADERS_PER_TRAINER_MAX
 from flocknode.protocol.chain_view import AttemptView
 from flocknode.protocol.gossip_rules import GossipIgnore, ValidContribution
 

@@ -15,6 +15,7 @@ from flocknode.errors import FlockError
 from flocknode.messages.codec import CodecError, decode
 from flocknode.messages.statements import Statement, statement_digest
 from flocknode.messages.wire import (
+    AttestationBundle,
     AttestationMessage,
     ContributionHeader,
     IncludeVote,
@@ -141,6 +142,21 @@ def check_attestation(message: AttestationMessage, seating: Seating) -> Attestat
     statement = message.statement(headers_hash(message.headers))
     require_signature(seating.domain, statement, message.signature, seating.signer_of(message.seat))
     return message
+
+
+def open_attestations(bundle: AttestationBundle, seating: Seating) -> list[AttestationMessage]:
+    """Return the attestations of a bundle; each is still to be checked if it says anything new."""
+    found = []
+    for data in bundle.attestations:
+        # [REJECT] Every part of a bundle is an attestation of this attempt.
+        try:
+            message = decode(data)
+        except CodecError as error:
+            raise GossipReject("undecodable attestation in a bundle") from error
+        if not isinstance(message, AttestationMessage) or message.ctx != seating.ctx:
+            raise GossipReject("stranger in a bundle of attestations")
+        found.append(message)
+    return found
 
 
 def check_named_once(headers: tuple[Digest, ...]) -> tuple[Digest, ...]:

@@ -42,7 +42,7 @@ class Includer:
             return []
         offer = self._offers.get(view)
         if offer is None:
-            chosen = self._choose(timestamp)
+            chosen = self._choose(view, timestamp)
             if chosen is None:
                 return []
             offer = IncludeOffer(self._seating.ctx, view, chosen.headers)
@@ -76,7 +76,7 @@ class Includer:
         if missing:
             return [] if view in self._asked else self._ask(missing, view)
         chosen = form_set(self._attester.contributions_of(offer.headers), self._seating)
-        if chosen is None or not self._is_acceptable(chosen, timestamp):
+        if chosen is None or not self._is_acceptable(chosen, view, timestamp):
             return [] if view in self._refused else self._refuse(offer, view)
         self._sets[chosen.root] = chosen
         if chosen.root in self._sums:
@@ -157,14 +157,14 @@ class Includer:
         self._signing[last] = Include(self._seating.ctx, last, empty, 0, 0, empty)
         return [Sign(self._signing[last])]
 
-    def _choose(self, timestamp: int) -> InclusionSet | None:
+    def _choose(self, view: int, timestamp: int) -> InclusionSet | None:
         """Form the set of one held header of every attested trainer, or None if one is lacking."""
-        known = self._attester.contributions_of(self._attester.attested())
+        known = self._attester.contributions_of(self._attester.attestations.attested())
         held = {c.header.index: c for c in known if self._attester.holds(c.digest)}
         chosen = form_set(held.values(), self._seating)
-        return chosen if chosen and self._is_acceptable(chosen, timestamp) else None
+        return chosen if chosen and self._is_acceptable(chosen, view, timestamp) else None
 
-    def _is_acceptable(self, chosen: InclusionSet, timestamp: int) -> bool:
+    def _is_acceptable(self, chosen: InclusionSet, view: int, timestamp: int) -> bool:
         count = len(chosen.members)
         whole = count == len(self._seating.roster.entries)
         frozen = self._seating.drawn.frozen_trainers
@@ -172,7 +172,7 @@ class Includer:
             count >= self._seating.terms.trainers_min
             and (whole or timestamp >= self._seating.views_begin)
             and (not frozen or chosen.trainers == frozen)
-            and not self._attester.omitted(chosen.headers)
+            and not self._attester.omitted(chosen.headers, self._seating.shown_before(view))
         )
 
     def _ask(self, missing: tuple[Digest, ...], view: int) -> list[Effect]:
@@ -183,9 +183,9 @@ class Includer:
     def _refuse(self, offer: IncludeOffer, view: int) -> list[Effect]:
         """Refuse by showing all seats the attestations that it rests on: the next may propose."""
         self._refused.add(view)
-        omitted = self._attester.omitted(offer.headers)
+        omitted = self._attester.omitted(offer.headers, self._seating.shown_before(view))
         seats = others(self._seating, self._seat)
-        return [Send(seats, m) for m in self._attester.evidence(omitted)]
+        return [Send(seats, m) for m in self._attester.attestations.naming(set(omitted))]
 
     def _sign(self, view: int, chosen: InclusionSet, mask_root: Digest) -> list[Effect]:
         commitment = mask_commitment(self._seating.ctx, self._seat, mask_root)

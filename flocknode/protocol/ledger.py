@@ -91,6 +91,12 @@ class SetAccepted:
     """Mask commitments of those seats, in seat order."""
     accepted_at: int
 
+    def commitment_of(self, seat: int) -> Digest | None:
+        """Return what a seat committed to; None if its INCLUDE was not submitted."""
+        if not self.seats >> seat & 1:
+            return None
+        return self.commitments[(self.seats & ((1 << seat) - 1)).bit_count()]
+
 
 @dataclass(frozen=True, slots=True)
 class RollCalled:

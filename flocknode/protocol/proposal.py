@@ -46,7 +46,8 @@ class Proposer:
         if roots is None:
             return self._unmasker.fetch_signed(accepted, timestamp, now)
         if not self._unmasker.holds_all(roots):
-            return self._unmasker.fetch_missing(accepted, roots, now)
+            wanted = self._unmasker.fetch_missing(accepted, roots, now)
+            return wanted + self._unmasker.fetch_signed(accepted, timestamp, now)
         if roots not in self._computed:
             return self._compute(accepted, roots)
         return self._offer_if_due(accepted, roots, timestamp, now)

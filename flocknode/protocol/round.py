@@ -21,6 +21,7 @@ from flocknode.protocol.events import (
     AggregateComputed,
     CapsuleOpened,
     ChainAdvanced,
+    ConsentGiven,
     DeltaMasked,
     Event,
     FetchFailed,
@@ -107,6 +108,8 @@ class RoundMachine:
                 return attempt.fetch_failed(root) if attempt else []
             case Trained(round_, model_root):
                 return self._trained(round_, model_root)
+            case ConsentGiven():
+                return attempt.consented(event) if attempt else []
             case Signed(statement):
                 ctx = None if isinstance(statement, Context) else statement.ctx
                 return attempt.signed(event, now) if attempt and self._is_current(ctx) else []

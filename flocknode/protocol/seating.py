@@ -41,6 +41,11 @@ class Seating:
         """Length of one vector of ring words."""
         return self.terms.integers.words * self.terms.integers.width // 8
 
+    @property
+    def pause(self) -> int:
+        """How many pauses the round has behind it: each ends a series of attempts."""
+        return self.drawn.attempt // self.terms.attempts_max
+
     def signer_of(self, seat: int) -> Address:
         return self.drawn.signers[seat]
 
@@ -86,6 +91,13 @@ class Seating:
     def inclusion_view(self, timestamp: float) -> int | None:
         """Return the inclusion view at ``timestamp``; None when all have passed."""
         return _view(timestamp, self.views_begin, self.terms)
+
+    def shown_before(self, view: int) -> int:
+        """Return since when an attestation may be new to the proposer of an inclusion view.
+
+        What a seat counted earlier it has forwarded, and an offer may not leave it out.
+        """
+        return self.attest_deadline + view * self.terms.windows.view
 
     def demand_end(self, accepted_at: int) -> int:
         return accepted_at + self.terms.windows.demand

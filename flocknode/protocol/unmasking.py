@@ -1,5 +1,6 @@
 """Step 7: once the set and the demand window are final, seats open their mask roots and sums."""
 
+from flocknode.crypto.hashing import mask_commitment
 from flocknode.crypto.merkle import TreeKind
 from flocknode.messages.statements import MaskRoot
 from flocknode.messages.wire import MaskRootMessage
@@ -90,8 +91,10 @@ class Unmasker:
         late = timestamp >= self._seating.root_deadline(accepted.accepted_at)
         roots = []
         for column in range(self._seating.terms.columns):
-            signers = self._signers(column, accepted.inclusion_root)
-            root = self._majority(signers) or (self._best_held(signers) if late else None)
+            signers = self._signers(column, accepted)
+            root = self._majority(signers)
+            if late and root not in self._held:
+                root = self._best_held(signers) or root
             if root is None:
                 return None
             roots.append(root)
@@ -101,15 +104,16 @@ class Unmasker:
         """Tell whether a proposal may name ``root`` for ``column``.
 
         Never another root than the own one for the own column; the root of a majority; after
-        ``root_deadline`` any root whose bytes are held, unless a majority signed another.
+        ``root_deadline`` any root whose bytes are held, unless a majority signed another and its
+        bytes are held, too: two seats that sign what nobody can get would stop the round else.
         """
         if column == self._column and root != self.own_root:
             return False
-        signers = self._signers(column, accepted.inclusion_root)
+        signers = self._signers(column, accepted)
         majority = self._majority(signers)
-        if majority is not None:
-            return root == majority
         late = timestamp >= self._seating.root_deadline(accepted.accepted_at)
+        if majority is not None and (majority in self._held or not late):
+            return root == majority
         return late and root in signers and root in self._held
 
     def fetch_missing(
@@ -119,19 +123,17 @@ class Unmasker:
         return [
             effect
             for column, root in enumerate(roots)
-            for effect in self._fetch(
-                root, self._signers(column, accepted.inclusion_root)[root], now
-            )
+            for effect in self._fetch(root, self._signers(column, accepted)[root], now)
         ]
 
     def fetch_signed(self, accepted: SetAccepted, timestamp: int, now: Seconds) -> list[Effect]:
-        """After ``root_deadline``, pull what was signed in columns without a majority."""
+        """After ``root_deadline``, pull what was signed where no majority's sum is here."""
         if timestamp < self._seating.root_deadline(accepted.accepted_at):
             return []
         effects: list[Effect] = []
         for column in range(self._seating.terms.columns):
-            signers = self._signers(column, accepted.inclusion_root)
-            if self._majority(signers) is None:
+            signers = self._signers(column, accepted)
+            if self._majority(signers) not in self._held:
                 effects += [e for r, s in signers.items() for e in self._fetch(r, s, now)]
         return effects
 
@@ -147,17 +149,22 @@ class Unmasker:
     def _fetch(self, root: Digest, seats: list[int], now: Seconds) -> list[Effect]:
         if root in self._held or not self._pace.every(("pull", root), now):
             return []
-        # Different seats start with different holders.
-        order = sorted(seats, key=lambda seat: (seat - self._seat) % self._seating.terms.seats)
+        # Signers first, then whoever may have it of them; each seat starts with another one.
+        count = self._seating.terms.seats
+        mine = (seat for seat in self._seating.seats if seat != self._seat)
+        order = sorted(mine, key=lambda seat: (seat not in seats, (seat - self._seat) % count))
         holders = tuple(self._seating.peers[seat] for seat in order)
         return [Fetch(root, TreeKind.MASK_SUM, self._seating.vector_bytes, holders)]
 
-    def _signers(self, column: int, inclusion_root: Digest) -> dict[Digest, list[int]]:
+    def _signers(self, column: int, accepted: SetAccepted) -> dict[Digest, list[int]]:
+        """Return who signed which root for the set, as far as it is what their INCLUDE says."""
         signers: dict[Digest, list[int]] = {}
         for seat in self._seating.column(column):
             message = self._roots.get(seat)
-            if message and message.inclusion_root == inclusion_root:
-                signers.setdefault(message.root, []).append(seat)
+            if message and message.inclusion_root == accepted.inclusion_root:
+                committed = accepted.commitment_of(seat)
+                if committed in {None, mask_commitment(self._seating.ctx, seat, message.root)}:
+                    signers.setdefault(message.root, []).append(seat)
         return signers
 
     def _majority(self, signers: dict[Digest, list[int]]) -> Digest | None:

@@ -11,7 +11,7 @@ from flocknode.crypto.signing import SigningKey
 from flocknode.messages.slots import slot_of
 from flocknode.messages.statements import Statement, statement_digest
 from flocknode.messages.wire import Message
-from flocknode.node.memory import MemoryStorage
+from flocknode.node.memory import MemoryConsent, MemoryStorage
 from flocknode.node.vault import Vault
 from flocknode.ports import BlobStore, Journal, SecretStore, SlotRecord
 from flocknode.primitives import Digest, PeerId
@@ -69,6 +69,7 @@ class SimulatedNode:
         self.storage: Storage = MemoryStorage()
         self.open_storage: Callable[[], Storage] | None = None
         """Opens the node's store at each start; without it memory lasts."""
+        self.consent = MemoryConsent()
         self.crashed = False
         self.twist: Twist | None = None
         self.statements: list[Statement] = []

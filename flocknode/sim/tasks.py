@@ -48,10 +48,15 @@ def check_shape(terms: TaskTerms) -> None:
 
 
 def check_windows(windows: Windows) -> None:
-    """Refuse a phase without time or without end; only finality may take none."""
+    """Refuse a phase without time or without end, and what must outlast finality but does not.
+
+    A view outlasts the chain's delay, the set is final before the demand ends, a proposal before
+    its window closes. Only finality may take no time.
+    """
     lengths = astuple(windows)
     require(all(lengths[:-1]) and max(lengths) <= WINDOW_MAX, "TaskRegistryWindow")
-    require(windows.challenge > windows.finality, "TaskRegistryWindow")
+    outlasting = (windows.view, windows.demand, windows.challenge)
+    require(min(outlasting) > windows.finality, "TaskRegistryWindow")
 
 
 def check_integers(terms: TaskTerms) -> None:

@@ -4,23 +4,21 @@ Nothing here touches the operating system: time, loss, order and crashes come fr
 """
 
 import hashlib
-import heapq
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 
-from flocknode.crypto.hashing import keccak256
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.codec import decode, encode
 from flocknode.messages.wire import Message
 from flocknode.model.stages import ModelDelta
 from flocknode.model.terms import TaskTerms
 from flocknode.ports import Heard
-from flocknode.primitives import Address, Digest, PeerId, Seconds
+from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.effects import (
+    AskConsent,
     ComputeAggregate,
     DestroySecrets,
     Effect,
@@ -43,6 +41,7 @@ from flocknode.protocol.effects import (
 )
 from flocknode.protocol.events import (
     ChainAdvanced,
+    ConsentGiven,
     Event,
     FetchFailed,
     MessageReceived,
@@ -52,68 +51,24 @@ from flocknode.protocol.events import (
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import Call, LedgerEvent, OpenRound, Reveal
-from flocknode.protocol.roster import Roster, RosterEntry
 from flocknode.sim.abi import CallReverted
+from flocknode.sim.happenings import (
+    AfterEffect,
+    Agenda,
+    Crash,
+    Faults,
+    Gossiped,
+    Happening,
+    Join,
+    NewBlock,
+    Restart,
+    Scheduled,
+)
 from flocknode.sim.ledger import SimulatedLedger
+from flocknode.sim.setting import CREATOR, enrol, publish_task, roster_of
 from flocknode.sim.simulated_node import TASK, SimulatedNode
-from flocknode.sim.state import TaskSpecification
 
 TICK_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
-    """How hostile the world is. Probabilities are per delivery to one peer."""
-
-    delay_seconds: tuple[float, float] = (0.005, 0.08)
-    loss: float = 0.0
-    duplicate: float = 0.0
-    crashed_trainers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """The node is gone until it joins again, if it does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """The node comes, or comes back with everything it knew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """The node's process starts again: it knows what it stored, and nothing else."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewBlock:
-    """The node's follower looks at the chain."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gossiped:
-    """A message reaches a node by gossip, which judges it before it is delivered."""
-
-    author: PeerId
-    message: Message
-
-
-Happening = Event | Crash | Join | Restart | NewBlock | Gossiped
-
-
-AfterEffect = Callable[["SimulatedNode", Effect], bool]
-"""Looks at a node after an effect is carried out; True kills it there."""
-
-
-@dataclass(order=True, slots=True)
-class _Scheduled:
-    at: float
-    order: int
-    node: "SimulatedNode | None" = field(compare=False)
-    event: Happening | None = field(compare=False)
-    life: int = field(compare=False, default=0)
-    """The life of the node's process that waits for this; the next one knows nothing of it."""
 
 
 class World:
@@ -128,6 +83,7 @@ class World:
         faults: Faults | None = None,
         block_seconds: float = 0.2,
         identities: int | None = None,
+        finality_depth: int = 2,
     ) -> None:
         """Draw keys, onions, deltas and rounding from ``identities``, all else from ``seed``."""
         self.random = random.Random(seed)
@@ -136,14 +92,13 @@ class World:
         self.faults = faults or Faults()
         self.block_seconds = block_seconds
         self.now = 1_000.0
-        self.ledger = SimulatedLedger(genesis=int(self.now), finality_depth=2)
+        self.ledger = SimulatedLedger(genesis=int(self.now), finality_depth=finality_depth)
         self.domain = self.ledger.rules.domain
         self.trainers = [SimulatedNode(self, i) for i in range(terms.trainers)]
         self.validators = [SimulatedNode(self, 1000 + i) for i in range(validators)]
         self.nodes = self.trainers + self.validators
         self._by_peer = {node.peer: node for node in self.nodes}
-        self._heap: list[_Scheduled] = []
-        self._order = 0
+        self._agenda = Agenda()
         self._trace = hashlib.sha256()
         self.models: dict[int, Digest] = {}
         self.reverts: Counter[str] = Counter()
@@ -160,8 +115,7 @@ class World:
         """Run for that much simulated time, or until ``beyond`` the end of the task."""
         until = self.now + seconds
         is_over = False
-        while self._heap and self._heap[0].at <= until:
-            due = heapq.heappop(self._heap)
+        while due := self._agenda.next(until):
             self.now = due.at
             if due.event is None:
                 if self._mine() and not is_over:
@@ -184,6 +138,15 @@ class World:
         node.storage.close()
         self._schedule(after, node, Restart())
 
+    def replace_blocks(self, depth: int) -> None:
+        """Replace the newest blocks by nothing: what they held must be sent again."""
+        self.ledger.undo(depth, int(self.now))
+        self._note("replaced", str(depth))
+
+    def resume(self) -> None:
+        """Let the creator give a paused task another series of attempts."""
+        self.ledger.resume(TASK, sender=CREATOR)
+
     @property
     def committee(self) -> tuple[SimulatedNode, ...]:
         """The nodes of the drawn committee by seat; empty before the first draw."""
@@ -196,24 +159,14 @@ class World:
         return tuple(event for block in blocks for event in block.events)
 
     def _set_up(self) -> None:
-        registrar = self.ledger.rules.registrar
-        for number, node in enumerate(self.validators):
-            organisation = keccak256(number.to_bytes(4, "big"))
-            me = node.key.address
-            self.ledger.mint(me, 10**24)
-            self.ledger.admit_organisation(organisation, me, sender=registrar)
-            validator = self.ledger.register(organisation, me, node.peer, sender=me)
-            self.ledger.stake(validator, (1 + number) * 10**20, sender=me)
-            self.ledger.refresh_weight(validator, sender=me)
-            self.ledger.commit(validator, node.onion[-1], self.ledger.rules.bond, sender=me)
-        weights = [1 + i % self.terms.integers.weight_max for i in range(len(self.trainers))]
-        self.roster = Roster(
-            tuple(
-                RosterEntry(i, node.key.address, weights[i], node.peer)
-                for i, node in enumerate(self.trainers)
-            )
-        )
-        self._create_task()
+        enrol(self.ledger, self.validators)
+        self.roster = roster_of(self.trainers, self.terms.integers.weight_max)
+        self.initial_model = bytes(np.zeros(self.terms.integers.words, "<i4"))
+        self.initial_root = tree_root(TreeKind.MODEL, self.initial_model)
+        publish_task(self.ledger, self.terms, self.initial_root, self.roster)
+        for _ in range(1 + self.ledger.finality_depth):
+            self.ledger.mine(int(self.now))
+        self.ledger.apply(OpenRound(TASK), CREATOR)
         for node in self.nodes:
             node.start()
             self._schedule(self.random.uniform(0, TICK_SECONDS), node, Tick())
@@ -221,25 +174,6 @@ class World:
             # Some vanish before they speak, some after.
             self._schedule(self.random.uniform(0, 4.0), node, Crash())
         self._schedule(self.block_seconds, None, None)
-
-    def _create_task(self) -> None:
-        creator = Address(b"\xcc" * 20)
-        words = np.zeros(self.terms.integers.words, "<i4")
-        self.initial_model = words.tobytes()
-        self.initial_root = tree_root(TreeKind.MODEL, self.initial_model)
-        specification = TaskSpecification(
-            terms=self.terms,
-            configuration=keccak256(b"configuration"),
-            model_root=self.initial_root,
-            roster_root=self.roster.root(),
-            reward_per_round=10**18,
-            trainer_share_bps=5_000,
-        )
-        self.ledger.mint(creator, 10**24)
-        task = self.ledger.create_task(specification, sender=creator)
-        assert task == TASK
-        self.ledger.fund(task, self.terms.rounds * 10**18, 10**20, sender=creator)
-        self.ledger.apply(OpenRound(task), creator)
 
     def _mine(self) -> bool:
         """Seal a block, tell everybody; tell whether the task is done."""
@@ -251,7 +185,7 @@ class World:
         settled = self.ledger.round_of(TASK).round
         return len(self.models) >= self.terms.rounds or settled > self.terms.rounds
 
-    def _reaches(self, due: _Scheduled, node: SimulatedNode) -> bool:
+    def _reaches(self, due: Scheduled, node: SimulatedNode) -> bool:
         if isinstance(due.event, Join | Restart):
             return True
         return not node.crashed and due.life == node.life
@@ -328,6 +262,8 @@ class World:
                 self._train(node, round_, model_root)
             case MaskDelta():
                 return [node.vault.mask_delta(effect)]
+            case AskConsent(round_, pause):
+                return [ConsentGiven(round_, pause)] if node.consent.given(round_, pause) else []
             case OpenCapsule():
                 return [node.vault.open_capsule(effect)]
             case Reseal():
@@ -412,11 +348,7 @@ class World:
             self.reverts[str(reverted)] += 1
 
     def _schedule(self, delay: float, node: SimulatedNode | None, event: Happening | None) -> None:
-        self._order += 1
-        heapq.heappush(
-            self._heap,
-            _Scheduled(self.now + delay, self._order, node, event, node.life if node else 0),
-        )
+        self._agenda.add(self.now + delay, node, event)
 
     def _note(self, who: str, what: str) -> None:
         self._trace.update(f"{self.now:.6f} {who} {what}\n".encode())

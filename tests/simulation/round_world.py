@@ -35,9 +35,15 @@ def terms_of(columns, seats_per_column, **changes):
 def calm_world(seed=0, columns=3, seats_per_column=3, validators=10, **changes):
     faults = changes.pop("faults", None)
     identities = changes.pop("identities", None)
+    finality_depth = changes.pop("finality_depth", 2)
     terms = terms_of(columns, seats_per_column, **changes)
     return World(
-        seed=seed, terms=terms, validators=validators, faults=faults, identities=identities
+        seed=seed,
+        terms=terms,
+        validators=validators,
+        faults=faults,
+        identities=identities,
+        finality_depth=finality_depth,
     )
 
 

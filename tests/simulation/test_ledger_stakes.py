@@ -168,7 +168,15 @@ def test_a_shape_without_rounds_is_refused(change, reason):
 
 @pytest.mark.parametrize(
     "change",
-    [{"collect": 0}, {"abort": 0}, {"view": 30 * 86400 + 1}, {"challenge": 5}, {"finality": 40}],
+    [
+        {"collect": 0},
+        {"abort": 0},
+        {"view": 30 * 86400 + 1},
+        # Finality takes 5.
+        {"view": 5},
+        {"demand": 5},
+        {"challenge": 5},
+    ],
 )
 def test_a_window_without_time_is_refused(change):
     terms = replace(TERMS, windows=replace(TERMS.windows, **change))

@@ -71,13 +71,13 @@ def test_proposer_cannot_leave_out_an_attested_trainer(seed):
     world = drawn_world(seed)
     liar = proposer_of(world, 0)
     attester = duties_of(world, liar).attester
-    honestly = attester.attested
+    honestly = attester.attestations.attested
 
-    def all_but_the_first():
-        known = attester.contributions_of(honestly())
+    def all_but_the_first(before=None):
+        known = attester.contributions_of(honestly(before))
         return tuple(c.digest for c in known if c.header.index != 0)
 
-    attester.attested = all_but_the_first
+    attester.attestations.attested = all_but_the_first
     settle(world)
     ((accepted, _),) = settled_rounds(world)
     assert (accepted.view, accepted.trainers) == (1, 0b11111)
@@ -152,7 +152,7 @@ def test_rubbish_capsule_and_a_silent_seat_do_not_block_inclusion(seed):
 
 
 @pytest.mark.parametrize("seed", [2, 3, 4])
-def test_attestation_shown_to_a_few_is_shown_to_all_by_their_refusal(seed):
+def test_attestation_shown_to_a_few_is_forwarded_to_all_before_view_0(seed):
     """A trainer and seat 0 let one seat of each column see a majority that the others do not."""
     world = drawn_world(seed)
     trainer, seat = world.trainers[0], world.committee[0]
@@ -172,7 +172,32 @@ def test_attestation_shown_to_a_few_is_shown_to_all_by_their_refusal(seed):
     trainer.twist, seat.twist = speak_to_some, whisper
     settle(world)
     accepted = all_of(world, SetAccepted)[0]
-    assert accepted.attempt == 0
+    assert (accepted.attempt, accepted.view, accepted.trainers) == (0, 0, 0b11111)
+    assert_the_honest_are_safe(world, trainer, seat)
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_attestation_shown_at_the_last_moment_costs_no_view(seed):
+    """What a seat learns too late to show it to the proposer does not make it refuse."""
+    world = drawn_world(seed)
+    trainer, seat = world.trainers[0], world.committee[0]
+    assert proposer_of(world, 0) is not world.committee[3]
+    receivers = {world.committee[i].peer for i in (0, 3, 1, 4, 2, 5)}
+    begins = world.ledger.round_of(TASK).drawn_at + 13
+
+    def speak_to_some(peer, message):
+        return [message] if peer in receivers or not isinstance(message, Contribution) else []
+
+    def whisper_late(peer, message):
+        is_late = world.now > begins - 0.3
+        if isinstance(message, AttestationMessage):
+            return [message] if is_late and peer == world.committee[3].peer else []
+        return silent_in_votes(peer, message)
+
+    trainer.twist, seat.twist = speak_to_some, whisper_late
+    settle(world)
+    accepted = all_of(world, SetAccepted)[0]
+    assert (accepted.attempt, accepted.view) == (0, 0)
     assert_the_honest_are_safe(world, trainer, seat)
 
 

@@ -18,7 +18,7 @@ from flocknode.messages.verdict import Verdict
 from flocknode.messages.wire import WantKeys
 from flocknode.model.stages import ModelDelta
 from flocknode.node.blobs import MemoryBlobs
-from flocknode.node.memory import MemoryJournal, MemorySlots
+from flocknode.node.memory import MemoryConsent, MemoryJournal, MemorySlots
 from flocknode.node.service import NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
@@ -120,6 +120,7 @@ class Node:
         blobs.put(MODEL_ROOT, MODEL)
         self.network, self.chain = Network(broken), Chain(broken)
         self.trainer = Trainer(delta)
+        self.consent = MemoryConsent()
         machine = RoundMachine(key.address, DOMAIN, 1, US.seating.roster, MODEL_ROOT)
         self.service = NodeService(
             machine,
@@ -130,6 +131,7 @@ class Node:
             signer=BrokenSigner() if broken else SlotSigner(key, DOMAIN, MemorySlots()),
             vault=Vault(blobs),
             journal=MemoryJournal(),
+            consent=self.consent,
             blobs=blobs,
             trainer=self.trainer,
             clock=lambda: DRAWN_AT + clock.current_time(),

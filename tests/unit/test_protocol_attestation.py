@@ -2,13 +2,20 @@ from dataclasses import replace
 
 import pytest
 
-from flocknode.crypto.hashing import headers_hash
+from flocknode.crypto.hashing import headers_hash, sha256
+from flocknode.messages.codec import encode
 from flocknode.messages.statements import Attestation
-from flocknode.messages.wire import AttestationMessage, Contribution, WantContributions
+from flocknode.messages.wire import (
+    AttestationBundle,
+    AttestationMessage,
+    Contribution,
+    WantContributions,
+)
 from flocknode.primitives import PeerId
-from flocknode.protocol.attestation import HEADERS_PER_TRAINER_MAX, Attester
+from flocknode.protocol.attestation import Attester
+from flocknode.protocol.attestations import HEADERS_PER_TRAINER_MAX
 from flocknode.protocol.effects import Fetch, Hold, OpenCapsule, Send, Sign
-from flocknode.protocol.gossip_rules import check_header
+from flocknode.protocol.gossip_rules import GossipReject, check_header, open_attestations
 from flocknode.protocol.pace import RESEND_SECONDS, Pace
 from tests.consortium import DRAWN_AT, consortium
 
@@ -40,7 +47,7 @@ def attest(seat, timestamp=DRAWN_AT):
     if not signs:
         return None
     assert isinstance(signs[0], Attestation)
-    (send,) = seat.signed(signs[0], bytes(65), 0)
+    (send,) = seat.signed(signs[0], bytes(65), timestamp, 0)
     return send.message
 
 
@@ -142,33 +149,98 @@ def test_header_that_the_committee_attests_always_has_room():
     assert [c.digest for c in seat.held_of(0b1)] == list(names(0))
 
 
-def hear(seat, headers, seats, sequence=1):
+def hear(seat, headers, seats, timestamp=DRAWN_AT):
     for other in seats:
-        seat.hear(AttestationMessage(US.ctx, other, sequence, headers, bytes(65)))
+        message = AttestationMessage(US.ctx, other, 1, headers, bytes(65))
+        seat.attestations.hear(message, timestamp)
 
 
 def test_majority_of_every_column_attests():
     seat = attester()
     hear(seat, names(0), (0, 3, 1, 4, 2))
-    assert seat.attested() == ()
+    assert seat.attestations.attested() == ()
     hear(seat, names(0), (5,))
-    assert seat.attested() == names(0)
+    assert seat.attestations.attested() == names(0)
 
 
-def test_newest_attestation_of_a_seat_counts():
+def test_what_a_seat_once_attested_counts_for_good():
+    """Or a seat could say it to some and take it back before the others."""
     seat = attester()
-    hear(seat, names(0), range(9), sequence=2)
-    hear(seat, names(1), range(9), sequence=1)
-    assert seat.attested() == names(0)
-    hear(seat, names(0, 1), range(9), sequence=3)
-    assert seat.attested() == names(0, 1)
+    hear(seat, names(0), range(9))
+    hear(seat, names(1), range(9))
+    assert set(seat.attestations.attested()) == set(names(0, 1))
+
+
+def test_seat_that_names_more_headers_than_there_are_is_not_counted():
+    seat = attester()
+    hear(seat, names(0), (0, 3, 1, 4, 2, 5))
+    junk = tuple(sha256(bytes([i])) for i in range(8))
+    hear(seat, junk, (5,))
+    assert seat.attestations.attested() == ()
+    hear(seat, names(1), (5,))
+    assert not seat.attestations.attesters(names(1)[0])
+
+
+def forwarded(seat, timestamp, now):
+    effects = seat.tick(timestamp, now, is_open=True)
+    sends = [e for e in effects if isinstance(e, Send)]
+    return [s.message for s in sends if isinstance(s.message, AttestationBundle)]
+
+
+def test_what_is_counted_is_forwarded_once():
+    seat = attester()
+    hear(seat, names(0), (0, 1))
+    assert forwarded(seat, DRAWN_AT, 0) == []
+    (bundle,) = forwarded(seat, DRAWN_AT, RESEND_SECONDS)
+    assert [m.seat for m in open_attestations(bundle, US.seating)] == [0, 1]
+    hear(seat, names(0), (0,))
+    assert forwarded(seat, DRAWN_AT, 3 * RESEND_SECONDS) == []
+
+
+def test_after_the_attest_deadline_forwarding_does_not_wait():
+    seat = attester()
+    hear(seat, names(0), (0,))
+    assert len(forwarded(seat, DEADLINE, 0)) == 1
+
+
+def test_attestation_that_a_longer_one_contains_is_not_forwarded():
+    seat = attester()
+    hear(seat, names(0), (0,))
+    hear(seat, names(0, 1), (0,))
+    (bundle,) = forwarded(seat, DEADLINE, 0)
+    (message,) = open_attestations(bundle, US.seating)
+    assert message.headers == names(0, 1)
+
+
+def test_own_attestation_is_not_forwarded():
+    seat = attester()
+    give(seat, 0)
+    attest(seat)
+    assert forwarded(seat, DEADLINE, 0) == []
+
+
+def test_full_attestations_of_a_large_roster_are_split_over_messages():
+    seat = attester()
+    many = [tuple(sha256(bytes([s, i])) for i in range(256)) for s in range(9) if s != SEAT]
+    for other, headers in zip((s for s in range(9) if s != SEAT), many, strict=True):
+        seat.attestations.hear(AttestationMessage(US.ctx, other, 1, headers, bytes(65)), DRAWN_AT)
+    bundles = forwarded(seat, DEADLINE, 0)
+    assert sum(len(bundle.attestations) for bundle in bundles) == 8
+    assert all(len(encode(bundle)) <= AttestationBundle.SIZE_MAX for bundle in bundles)
+
+
+def test_stranger_in_a_bundle_is_rejected():
+    other = replace(US.attestation(0, names(0)), ctx=sha256(b"another attempt"))
+    for part in (encode(other), encode(US.seat_key(0)), b"junk"):
+        with pytest.raises(GossipReject):
+            open_attestations(AttestationBundle(US.ctx, (part,)), US.seating)
 
 
 def test_evidence_is_the_attestations_that_name_a_header():
     seat = attester()
     hear(seat, names(0), (0, 1))
     hear(seat, names(1), (2,))
-    assert [m.seat for m in seat.evidence(names(0))] == [0, 1]
+    assert [m.seat for m in seat.attestations.naming(set(names(0)))] == [0, 1]
 
 
 def test_set_omits_an_attested_trainer_but_not_its_other_header():
@@ -177,14 +249,21 @@ def test_set_omits_an_attested_trainer_but_not_its_other_header():
     give(seat, 0, salt=1)
     hear(seat, names(0, 1), range(9))
     other = US.valid(0, 1).digest
-    assert seat.omitted(names(1)) == names(0)
-    assert seat.omitted((other, *names(1))) == ()
+    assert seat.omitted(names(1), DEADLINE) == names(0)
+    assert seat.omitted((other, *names(1)), DEADLINE) == ()
+
+
+def test_what_was_attested_too_late_to_be_shown_to_all_may_be_left_out():
+    seat = attester()
+    hear(seat, names(0), range(9), timestamp=DEADLINE)
+    assert seat.omitted((), DEADLINE) == ()
+    assert seat.omitted((), DEADLINE + 1) == names(0)
 
 
 def test_attested_header_that_is_not_known_counts_as_omitted():
     seat = attester()
     hear(seat, names(3), range(9))
-    assert seat.omitted(()) == names(3)
+    assert seat.omitted((), DEADLINE) == names(3)
 
 
 def test_seat_asks_a_mate_for_what_it_lacks():

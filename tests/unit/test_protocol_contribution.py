@@ -1,11 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
 from flocknode.messages.codec import decode
 from flocknode.messages.statements import Header
 from flocknode.messages.wire import Contribution, ContributionHeader, WantKeys
 from flocknode.protocol.contribution import Contributor
-from flocknode.protocol.effects import MaskDelta, Publish, Send, Sign, Train
-from flocknode.protocol.events import DeltaMasked
+from flocknode.protocol.effects import AskConsent, MaskDelta, Publish, Send, Sign, Train
+from flocknode.protocol.events import ConsentGiven, DeltaMasked
 from flocknode.protocol.gossip_rules import check_bundle, check_header
 from flocknode.protocol.pace import IMPATIENT_SECONDS, RESEND_SECONDS, Pace
 from tests.consortium import MODEL_ROOT, consortium
@@ -49,6 +51,22 @@ def test_trainer_loads_the_model_of_the_draw():
 def test_trainer_outside_a_frozen_set_stays_silent():
     assert contributor(US.frozen(0b0011)).begin() == []
     assert contributor(US.frozen(0b0111)).begin() == [Train(3, MODEL_ROOT)]
+
+
+def after_a_pause():
+    us = US.frozen(0b1111)
+    drawn = replace(us.seating.drawn, attempt=us.terms.attempts_max)
+    return contributor(replace(us, seating=replace(us.seating, drawn=drawn)))
+
+
+def test_after_a_spent_attempt_and_a_pause_the_operator_is_asked_first():
+    trainer = after_a_pause()
+    assert trainer.begin() == [AskConsent(3, 1)]
+    assert trainer.tick(0, is_open=True) == [AskConsent(3, 1)]
+    assert trainer.tick(RESEND_SECONDS / 2, is_open=True) == []
+    assert trainer.consented(ConsentGiven(3, 2)) == []
+    assert trainer.consented(ConsentGiven(3, 1)) == [Train(3, MODEL_ROOT)]
+    assert trainer.consented(ConsentGiven(3, 1)) == []
 
 
 def test_masking_waits_for_training_and_for_keys():

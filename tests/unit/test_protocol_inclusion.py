@@ -39,7 +39,8 @@ class Seat:
     def see_attested(self, *indices, seats=range(9)):
         headers = tuple(US.valid(index).digest for index in indices)
         for seat in seats:
-            self.attester.hear(AttestationMessage(US.ctx, seat, 1, headers, bytes(65)))
+            message = AttestationMessage(US.ctx, seat, 1, headers, bytes(65))
+            self.attester.attestations.hear(message, DRAWN_AT)
         return self
 
     def offered(self, *indices, view=0, timestamp=DRAWN_AT, sender=None):
@@ -185,7 +186,8 @@ def test_trainer_with_two_attested_headers_is_offered_once():
     seat = Seat(PROPOSER).hold(*WHOLE).hold(0, salt=1)
     both = (US.valid(0).digest, US.valid(0, 1).digest, *(US.valid(i).digest for i in (1, 2, 3)))
     for number in range(9):
-        seat.attester.hear(AttestationMessage(US.ctx, number, 1, both, bytes(65)))
+        message = AttestationMessage(US.ctx, number, 1, both, bytes(65))
+        seat.attester.attestations.hear(message, DRAWN_AT)
     send = seat.includer.offer_if_due(DRAWN_AT, 0)[0]
     assert len(send.message.headers) == 4
 

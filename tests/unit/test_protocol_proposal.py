@@ -18,7 +18,8 @@ from tests.consortium import DRAWN_AT, consortium, sign
 
 US = consortium()
 CHOSEN = US.set_of(0, 1, 2, 3)
-ACCEPTED = US.accepted(CHOSEN, DRAWN_AT)
+ACCEPTED = replace(US.accepted(CHOSEN, DRAWN_AT), seats=0, commitments=())
+"""As if no INCLUDE bound anyone: a commitment has tests of its own."""
 NOW = DRAWN_AT + 1
 """The demand window has closed; view 0 of four."""
 ROOT_DEADLINE = DRAWN_AT + 4
@@ -82,6 +83,14 @@ def test_sum_that_is_not_here_is_pulled_first():
     seat.hear(ROOTS[2], 2, 5, vector=b"")
     effects = seat.proposer.advance(ACCEPTED, NOW, 0)
     assert [type(e) for e in effects] == [Fetch]
+
+
+def test_after_the_deadline_other_sums_are_pulled_beside_one_that_nobody_gives():
+    seat = Seat(hears=(0, 1))
+    seat.hear(LIE, 2, 5, vector=b"")
+    seat.hear(ROOTS[2], 8, vector=b"")
+    effects = seat.proposer.advance(ACCEPTED, ROOT_DEADLINE, 0)
+    assert [e.root for e in effects if isinstance(e, Fetch)] == [LIE, ROOTS[2]]
 
 
 def test_nothing_is_computed_before_the_own_root_is_open():

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from flocknode.crypto.hashing import sha256
+from flocknode.crypto.hashing import mask_commitment, sha256
 from flocknode.messages.statements import MaskRoot
 from flocknode.primitives import PeerId
 from flocknode.protocol.attestation import Attester
@@ -15,7 +15,8 @@ from tests.consortium import DRAWN_AT, consortium, sign
 
 US = consortium()
 CHOSEN = US.set_of(0, 1, 2, 3)
-ACCEPTED = US.accepted(CHOSEN, DRAWN_AT)
+ACCEPTED = replace(US.accepted(CHOSEN, DRAWN_AT), seats=0, commitments=())
+"""As if no INCLUDE bound anyone: a commitment has tests of its own."""
 # Windows of the builder: demand 1, roots 3, finality 0.
 DEMAND_END = DRAWN_AT + 1
 ROOT_DEADLINE = DRAWN_AT + 4
@@ -136,7 +137,7 @@ def test_most_signers_go_before_the_lower_root():
     for number, root in ((1, HIGH), (2, HIGH), (3, LOW)):
         unmasker.hear(us.mask_root(number, chosen, root, b"bytes"))
     # Three of five would be a majority.
-    accepted = us.accepted(chosen, DRAWN_AT)
+    accepted = replace(us.accepted(chosen, DRAWN_AT), seats=0, commitments=())
     assert unmasker.choose(accepted, ROOT_DEADLINE) == (HIGH,)
 
 
@@ -160,7 +161,34 @@ def test_majoritys_root_counts_and_no_other_does():
     hear(unmasker, HONEST[0], 0, 3)
     hear(unmasker, LOW, 6, vector=b"lie")
     assert unmasker.may_count(0, HONEST[0], ACCEPTED, DEMAND_END)
+    assert not unmasker.may_count(0, LOW, ACCEPTED, ROOT_DEADLINE - 1)
+    unmasker.vector_held(HONEST[0])
     assert not unmasker.may_count(0, LOW, ACCEPTED, ROOT_DEADLINE)
+
+
+def test_majority_that_keeps_its_sum_to_itself_counts_until_the_deadline_only():
+    """Or two seats of a column could sign junk that nobody can get, and stop every round."""
+    unmasker = opened()
+    hear_honest(unmasker, 1, 2)
+    hear(unmasker, LOW, 0, 3)
+    hear(unmasker, HONEST[0], 6, vector=b"sum")
+    assert unmasker.choose(ACCEPTED, ROOT_DEADLINE - 1)[0] == LOW
+    assert unmasker.choose(ACCEPTED, ROOT_DEADLINE)[0] == HONEST[0]
+    assert unmasker.may_count(0, HONEST[0], ACCEPTED, ROOT_DEADLINE)
+
+
+def test_root_that_a_seat_did_not_commit_to_does_not_count():
+    unmasker = opened()
+    commitments = tuple(mask_commitment(US.ctx, s, HONEST[s % 3]) for s in range(9) if s != 3)
+    bound = replace(ACCEPTED, seats=0b111110111, commitments=commitments)
+    hear_honest(unmasker, 1, 2)
+    hear(unmasker, LOW, 0)
+    # Seat 3 is bound by nothing on the chain.
+    hear(unmasker, LOW, 3, vector=b"lie")
+    assert unmasker.choose(bound, ROOT_DEADLINE - 1) is None
+    hear(unmasker, HONEST[0], 6, vector=b"sum")
+    assert unmasker.choose(bound, ROOT_DEADLINE - 1) is None
+    assert unmasker._signers(0, bound) == {LOW: [3], HONEST[0]: [6]}
 
 
 def test_without_a_majority_any_held_root_counts_from_the_deadline_on():
@@ -205,7 +233,9 @@ def test_missing_sums_are_pulled_from_their_signers():
     assert [e.root for e in effects] == [HONEST[0], HONEST[2]]
     holders = [US.seating.peers.index(peer) for peer in effects[0].holders]
     # Seat 1 starts with the next holder after itself.
-    assert holders == [3, 6, 0]
+    assert holders[:3] == [3, 6, 0]
+    # Then those who may have it of the signers.
+    assert sorted(holders[3:]) == [2, 4, 5, 7, 8]
     assert unmasker.fetch_missing(ACCEPTED, tuple(HONEST), RESEND_SECONDS / 2) == []
 
 
@@ -214,9 +244,9 @@ def test_from_the_deadline_on_sums_without_a_majority_are_pulled():
     hear_honest(unmasker, 0)
     hear(unmasker, LOW, 5)
     assert unmasker.fetch_signed(ACCEPTED, ROOT_DEADLINE - 1, 0) == []
-    (fetch,) = unmasker.fetch_signed(ACCEPTED, ROOT_DEADLINE, 0)
+    _, fetch = unmasker.fetch_signed(ACCEPTED, ROOT_DEADLINE, 0)
     assert isinstance(fetch, Fetch)
-    assert (fetch.root, fetch.holders) == (LOW, (US.seating.peers[5],))
+    assert (fetch.root, fetch.holders[0]) == (LOW, US.seating.peers[5])
 
 
 def test_signature_over_another_opening_is_not_sent():

@@ -12,6 +12,7 @@ from flocknode.messages.statements import RECORD_BYTES
 from flocknode.ports import Heard
 from flocknode.primitives import Address, PeerId
 from flocknode.storage.blobs import DiskBlobs
+from flocknode.storage.consent import ConsentFile
 from flocknode.storage.database import FORMAT
 from flocknode.storage.directory import Storage
 from flocknode.storage.journal import JOURNAL, MESSAGES_MAX, MessageJournal
@@ -192,3 +193,13 @@ def test_refused_part_leaves_the_directory_unlocked(tmp_path):
             Storage.open(tmp_path, me)
     (tmp_path / JOURNAL).unlink()
     Storage.open(tmp_path, me).close()
+
+
+def test_consent_outlives_the_process_and_names_round_and_pause(tmp_path):
+    ConsentFile(tmp_path).give(3, 1)
+    ConsentFile(tmp_path).give(4, 1)
+    consent = ConsentFile(tmp_path)
+    assert consent.given(3, 1)
+    assert consent.given(4, 1)
+    assert not consent.given(3, 2)
+    assert not consent.given(1, 3)

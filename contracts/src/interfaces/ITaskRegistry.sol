@@ -27,7 +27,7 @@ interface ITaskRegistry {
     /// @notice Publish a task. The caller becomes its creator; nothing of it changes later.
     /// @dev Ids count from 1. Refuses: mode other than 0, zero digests, a share above 10,000 bps, trainersMin below 2 or above
     /// trainers, trainers above 256, no or more than 32 seats, zero epochRounds, attemptsMax or rounds, zero windows (finality may
-    /// be), windows above 30 days, challenge not above finality, zero words, width not 8, 16 or 32, bits outside 2..width,
+    /// be), windows above 30 days, view, demand or challenge not above finality, zero words, width not 8, 16 or 32, bits outside 2..width,
     /// trainers * Q >= 2^(width - 1), tau outside 1..Q, L < 1 at the smallest D, scaleBits > 24, zero numerator or denominator,
     /// 2 num D_max tau + den D_max >= 2^62.
     function createTask(TaskSpecification calldata specification) external returns (uint256 task);

@@ -233,8 +233,8 @@ def _task_plan(task_file: TaskFile) -> TaskPlan:
     )
 
 
-async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
-    """Write every directory, open every node from it, and wait until the streams stand."""
+def configure_nodes(stage: Stage) -> list[Member]:
+    """Write the public files of every node's directory; return the members, trainers first."""
     validators = [one.member for one in stage.validators]
     members = [*stage.trainers, *validators]
     common = Common(
@@ -250,6 +250,12 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
     links = tuple(member.address for member in validators)
     for member in members:
         configure(member, common, links, neighbours[member.peer])
+    return members
+
+
+async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
+    """Write every directory, open every node from it, and wait until the streams stand."""
+    members = configure_nodes(stage)
     # Directories that are thrown away need no disk; two dozen nodes would wait for its syncs.
     durable = stage.options.keep is not None
     stage.nodes = [
@@ -258,7 +264,7 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
     async with trio.open_nursery() as starting:
         for node in stage.nodes:
             starting.start_soon(nursery.start, node.run)
-    await _wait_linked(stage, {member.peer for member in validators})
+    await _wait_linked(stage, {one.member.peer for one in stage.validators})
 
 
 async def _wait_linked(stage: Stage, validators: set[bytes]) -> None:
