@@ -7,7 +7,7 @@ from typing import Protocol
 from flocknode.messages.slots import Slot
 from flocknode.messages.statements import Statement
 from flocknode.model.stages import ModelDelta
-from flocknode.primitives import Digest, PeerId
+from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.ledger import Call, ChainProgress
 
 
@@ -44,6 +44,12 @@ class Network(Protocol):
 
         Raises a ``FlockError`` when none can.
         """
+
+    def admit(self, members: frozenset[PeerId]) -> None:
+        """Let nobody else connect from now on."""
+
+    def penalise(self, peer: PeerId, reason: str) -> None:
+        """Count a fault of ``peer``: too many get it banned."""
 
 
 class Ledger(Protocol):
@@ -97,6 +103,23 @@ class SecretStore(Protocol):
 
     def destroy(self, name: str) -> None:
         """Leave no trace of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """``peer`` is kept out until a time of the wall clock; it is its ban number ``count``."""
+
+    peer: PeerId
+    until: Seconds
+    count: int
+
+
+class BanRecord(Protocol):
+    """Bans that outlive the process; may block."""
+
+    def load(self) -> Sequence[Ban]: ...
+
+    def save(self, bans: Sequence[Ban]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ import trio
 
 from flocknode.p2p.blobs import Blobs, BlobSource, Verify
 from flocknode.p2p.counters import Counters
+from flocknode.p2p.gate import Gate
 from flocknode.p2p.gossip import Gossip, Validate
 from flocknode.p2p.host import Host
 from flocknode.p2p.links import Links
+from flocknode.ports import BanRecord
 from flocknode.primitives import Digest, PeerId
 
 INCOMING_MAX = 1_024
@@ -38,20 +40,22 @@ class Network:
     def __init__(
         self,
         seed: bytes,
-        listen: str,
+        listen: str | None,
         *,
         validate: Validate,
         may_link: Callable[[PeerId], bool],
         blobs: BlobSource,
         topics: Iterable[str],
+        bans: BanRecord,
     ) -> None:
         self.counters = Counters()
         self._send, self.incoming = trio.open_memory_channel[Frame](INCOMING_MAX)
-        self._host = Host(seed, listen)
+        self._gate = Gate(bans)
+        self._host = Host(seed, listen, self._gate)
         self._gossip = Gossip(
-            self._host, frozenset(topics), validate, self._take_gossip, self.counters
+            self._host, frozenset(topics), validate, self._take_gossip, self.counters, self.penalise
         )
-        self._links = Links(self._host, may_link, self._take_frame, self.counters)
+        self._links = Links(self._host, may_link, self._take_frame, self.counters, self.penalise)
         self._blobs = Blobs(self._host, blobs, self.counters)
         self.peer = self._host.peer
 
@@ -73,6 +77,15 @@ class Network:
             nursery.start_soon(self._links.run)
             task_status.started()
             await trio.sleep_forever()
+
+    def admit(self, members: frozenset[PeerId]) -> None:
+        """Let nobody else connect from now on; until the first call everyone may."""
+        self._host.admit_only(members)
+
+    def penalise(self, peer: PeerId, reason: str) -> None:
+        """Count a fault of ``peer``; too many end its connections and ban it for a time."""
+        if peer != self.peer:
+            self._gate.penalise(peer, reason)
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Gossip ``payload`` of at most 60 kB to the neighbours, who forward it."""

@@ -15,6 +15,7 @@ from libp2p.security.noise.transport import PROTOCOL_ID, Transport
 from multiaddr import Multiaddr
 
 from flocknode.messages.verdict import Verdict
+from flocknode.node.memory import MemoryBans
 from flocknode.p2p import Frame, Network
 from flocknode.primitives import Digest, PeerId
 
@@ -35,13 +36,14 @@ def names(root: Digest) -> Callable[[memoryview], bool]:
     return lambda data: hashlib.sha256(data).digest() == root
 
 
-def node(number: int, listen: str = LOOPBACK, **options) -> Network:
+def node(number: int, listen: str | None = LOOPBACK, **options) -> Network:
     """Return the node of a fixed key that accepts everything, unless told otherwise."""
     defaults = {
         "validate": lambda _author, _topic, _payload: Verdict.ACCEPT,
         "may_link": lambda _peer: True,
         "blobs": Shelf(),
         "topics": [TOPIC],
+        "bans": MemoryBans(),
     }
     return Network(bytes([number]) * 32, listen, **(defaults | options))
 

@@ -23,6 +23,7 @@ from network_world import (
 )
 
 from flocknode.errors import ConfigurationError, UnavailableError
+from flocknode.node.memory import MemoryBans
 from flocknode.p2p import PeerUnreachableError, parse_address, peer_of, peer_text
 
 
@@ -35,9 +36,10 @@ def test_peer_id_is_known_without_a_host():
 
 
 def node_of(seed):
+    from flocknode.p2p.gate import Gate
     from flocknode.p2p.host import Host
 
-    return Host(seed, LOOPBACK)
+    return Host(seed, LOOPBACK, Gate(MemoryBans()))
 
 
 async def test_address_names_the_peer_and_where_to_dial():
