@@ -1,6 +1,6 @@
 """The seams between the node's services and the world."""
 
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +47,9 @@ class Network(Protocol):
 
     def admit(self, members: frozenset[PeerId]) -> None:
         """Let nobody else connect from now on."""
+
+    def keep(self, peers: Iterable[PeerId]) -> None:
+        """Hold direct streams with exactly these peers, as far as they can be found."""
 
     def penalise(self, peer: PeerId, reason: str) -> None:
         """Count a fault of ``peer``: too many get it banned."""

@@ -94,6 +94,8 @@ class NodeService:
     ) -> None:
         self._machine = machine
         self._fold = ChainFold(task)
+        self._trainers = machine.trainers
+        self._validators: frozenset[PeerId] = frozenset()
         self._domain = domain
         self._network = network
         self._ledger = ledger
@@ -147,7 +149,7 @@ class NodeService:
                 for peer in peers:
                     self._network.send(peer, payload)
             case Penalise(peer, reason):
-                log.warning("peer %s: %s", peer.hex()[-8:], reason)
+                self._network.penalise(peer, reason)
             case Sign(statement):
                 return await self._sign(statement)
             case Submit(call):
@@ -242,14 +244,24 @@ class NodeService:
             try:
                 message = decode(frame.payload)
             except CodecError as error:
-                log.warning("peer %s: %s", frame.peer.hex()[-8:], error)
+                self._network.penalise(frame.peer, str(error))
                 continue
             await self._inbox.send(MessageReceived(frame.peer, message))
 
     async def _follow(self) -> None:
         async for progress in self._ledger.progress():
             self._fold.advance(progress)
+            self._know_validators()
             await self._inbox.send(ChainAdvanced(self._fold.tip, self._fold.final))
+
+    def _know_validators(self) -> None:
+        """Open the door to the validators on the chain, and hold streams with them."""
+        views = (self._fold.tip, self._fold.final)
+        validators = frozenset(keys.peer for view in views for keys in view.validators.values())
+        if validators != self._validators:
+            self._validators = validators
+            self._network.admit(self._trainers | validators)
+            self._network.keep(validators)
 
     async def _tick(self) -> None:
         while True:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import trio
 
@@ -20,8 +20,18 @@ class Gate:
     Time is the wall clock's: a ban outlives the process.
     """
 
-    def __init__(self, record: BanRecord, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        record: BanRecord,
+        guests: frozenset[PeerId] = frozenset(),
+        *,
+        is_open: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Admit ``guests`` whoever the members are, and everyone if it ``is_open``."""
         self._record = record
+        self._guests = guests
+        self._is_open = is_open
         self._clock = clock
         self._conduct = Conduct(record.load())
         self._members: frozenset[PeerId] | None = None
@@ -30,13 +40,12 @@ class Gate:
         """Ends the connections of a peer; the host's, once there is one."""
 
     def admits(self, peer: PeerId) -> bool:
-        is_member = self._members is None or peer in self._members
-        return is_member and not self._conduct.is_banned(peer, self._clock())
+        is_known = self._members is None or peer in self._members or peer in self._guests
+        return (is_known or self._is_open) and not self._conduct.is_banned(peer, self._clock())
 
-    def admit_only(self, members: Iterable[PeerId]) -> frozenset[PeerId]:
-        """Make ``members`` all that may connect, and return those that no longer may."""
-        before, self._members = self._members or frozenset(), frozenset(members)
-        return before - self._members
+    def admit_only(self, members: frozenset[PeerId]) -> None:
+        """Make ``members`` all that may connect, besides guests."""
+        self._members = members
 
     def penalise(self, peer: PeerId, reason: str) -> None:
         """Count a fault; one too many ends the peer's connections and bans it."""

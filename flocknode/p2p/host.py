@@ -3,7 +3,7 @@
 import logging
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -189,11 +189,12 @@ class Host:
             if not connection.is_closed
         )
 
-    def admit_only(self, members: Collection[PeerId]) -> None:
+    def admit_only(self, members: frozenset[PeerId]) -> None:
         """Refuse all but ``members`` from now on, and let go of others that are connected."""
         self._gate.admit_only(members)
-        for peer in self.connected().difference(members):
-            self._expel(peer)
+        for peer in self.connected():
+            if not self._gate.admits(peer):
+                self._expel(peer)
 
     async def connect(self, peer: PeerId) -> None:
         """Dial ``peer`` unless it is connected; raises ``PeerUnreachableError``."""

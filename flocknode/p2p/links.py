@@ -1,7 +1,7 @@
 """Persistent streams to chosen peers: one per pair, whoever opened it."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
@@ -68,10 +68,8 @@ class Links:
         """Keep the wanted links until cancelled."""
         await self._keeper.run()
 
-    def keep(self, peers: Mapping[PeerId, str]) -> None:
-        """Make ``peers`` the wanted ones, dialled at these addresses; others are let go."""
-        for peer, address in peers.items():
-            self._host.know(peer, address)
+    def keep(self, peers: Iterable[PeerId]) -> None:
+        """Make ``peers`` the wanted ones; others are let go."""
         for peer in self._keeper.want(peers):
             if peer in self._links and not self._may_link(peer):
                 self._links[peer].retire()

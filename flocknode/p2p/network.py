@@ -47,10 +47,13 @@ class Network:
         blobs: BlobSource,
         topics: Iterable[str],
         bans: BanRecord,
+        guests: frozenset[PeerId] = frozenset(),
+        is_open: bool = False,
     ) -> None:
+        """Let in ``guests`` whoever the members are, and everyone if it ``is_open``."""
         self.counters = Counters()
         self._send, self.incoming = trio.open_memory_channel[Frame](INCOMING_MAX)
-        self._gate = Gate(bans)
+        self._gate = Gate(bans, guests, is_open=is_open)
         self._host = Host(seed, listen, self._gate)
         self._gossip = Gossip(
             self._host, frozenset(topics), validate, self._take_gossip, self.counters, self.penalise
@@ -95,16 +98,22 @@ class Network:
         """Queue a frame of at most 96 KiB; False without a link or with a full queue."""
         return self._links.send(peer, payload)
 
-    def keep(self, peers: Mapping[PeerId, str]) -> None:
-        """Hold links with exactly ``peers``, dialled at these addresses."""
-        self._links.keep(self._others(peers))
+    def keep(self, peers: Iterable[PeerId]) -> None:
+        """Hold links with exactly ``peers``, dialled where they are known to listen.
+
+        A node that is one of them leaves it to those of a lower id to dial it: all of them keep
+        one another, and two that dial each other would end with two connections.
+        """
+        wanted = frozenset(peers)
+        floor = self.peer if self.peer in wanted else PeerId(b"")
+        self._links.keep(peer for peer in wanted if peer > floor)
 
     def neighbours(self, peers: Mapping[PeerId, str]) -> None:
         """Exchange gossip with ``peers`` and with whoever chose us."""
         self._gossip.choose(self._others(peers))
 
     def know(self, peers: Mapping[PeerId, str]) -> None:
-        """Remember where ``peers`` listen, to pull blobs from them."""
+        """Remember where ``peers`` listen."""
         for peer, address in self._others(peers).items():
             self._host.know(peer, address)
 

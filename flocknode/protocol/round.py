@@ -86,6 +86,11 @@ class RoundMachine:
         return self._attempt
 
     @property
+    def trainers(self) -> frozenset[PeerId]:
+        """Return the peers of the roster."""
+        return frozenset(entry.peer for entry in self._roster.entries)
+
+    @property
     def contributions(self) -> int:
         """Number of trainers whose contribution this node's seat holds; 0 without a seat."""
         seat = self._attempt.seat if self._attempt else None
@@ -233,13 +238,13 @@ class RoundMachine:
         tip = self._tip.attempt.drawn
         if ctx in self._seatings and (tip is None or tip.ctx != ctx):
             return
-        if not self._is_member(sender) or len(self._early) >= EARLY_MESSAGES_MAX:
+        if not self.is_member(sender) or len(self._early) >= EARLY_MESSAGES_MAX:
             return
         if sum(known == sender for known, _, _ in self._early) < EARLY_PER_SENDER_MAX:
             self._early.append((sender, ctx, message))
 
-    def _is_member(self, peer: PeerId) -> bool:
-        """Tell whether ``peer`` is a trainer or a validator: a stranger has no early say."""
+    def is_member(self, peer: PeerId) -> bool:
+        """Tell whether ``peer`` is a trainer or a validator: a stranger has no say."""
         validators = self._tip.validators.values()
         return any(peer == keys.peer for keys in validators) or any(
             peer == entry.peer for entry in self._roster.entries

@@ -61,6 +61,12 @@ def at(*nodes: Network) -> dict[PeerId, str]:
     return {each.peer: each.address for each in nodes}
 
 
+def link(each: Network, *others: Network) -> None:
+    """Have ``each`` keep links with exactly the others."""
+    each.know(at(*others))
+    each.keep(other.peer for other in others)
+
+
 async def eventually(holds: Callable[[], bool], seconds: float = 8) -> None:
     with trio.fail_after(seconds):
         while not holds():  # noqa: ASYNC110  # what is waited for has no event

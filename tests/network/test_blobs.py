@@ -5,7 +5,7 @@ import struct
 
 import pytest
 import trio
-from network_world import Shelf, at, eventually, names, node, running
+from network_world import Shelf, eventually, link, names, node, running
 
 from flocknode.p2p import BlobUnavailableError
 from flocknode.p2p.blobs import BLOB_BYTES_MAX, CHUNK_BYTES, PROTOCOL, Answer
@@ -26,7 +26,7 @@ class Watched(Shelf):
 
 
 async def known(puller, *holders):
-    puller.keep(at(*holders))
+    link(puller, *holders)
     await eventually(lambda: len(puller.linked()) == len(holders))
 
 

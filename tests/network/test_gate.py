@@ -7,7 +7,7 @@ import trio
 from libp2p.host.exceptions import StreamFailure
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.stream.exceptions import StreamError
-from network_world import TOPIC, at, eventually, hear, meet, node, running, stranger
+from network_world import TOPIC, at, eventually, hear, link, meet, node, running, stranger
 
 from flocknode.messages.verdict import Verdict
 from flocknode.node.memory import MemoryBans
@@ -28,15 +28,15 @@ async def test_stranger_is_refused_at_connection_time_once_members_are_known():
             async with stranger(9, a):
                 pass
         assert not a._host.connected()
-        b.keep(at(a))
+        link(b, a)
         await eventually(lambda: a.linked() == {b.peer})
 
 
 async def test_who_is_no_member_any_more_is_let_go():
     a, b, c = node(1), node(2), node(3)
     async with running(a, b, c):
-        b.keep(at(a))
-        c.keep(at(a))
+        link(b, a)
+        link(c, a)
         await eventually(lambda: a.linked() == {b.peer, c.peer})
         a.admit(frozenset({c.peer}))
         await eventually(lambda: a._host.connected() == {c.peer})
@@ -56,7 +56,7 @@ async def test_faults_of_every_kind_end_in_a_ban_that_outlives_connection_and_re
     bans = MemoryBans()
     a, b = node(1, bans=bans), node(2)
     async with running(a, b):
-        b.keep(at(a))
+        link(b, a)
         await eventually(lambda: a.linked() == {b.peer})
         for _ in range(FAULTS):
             a.penalise(b.peer, "a message that does not decode")
@@ -125,7 +125,7 @@ async def test_streams_beyond_a_peers_quota_are_reset_and_others_go_on():
                     await open_stream("/flock/wait/1")
                     opened += 1
         assert len(waiting) <= STREAMS_PER_PEER_MAX <= opened + 1
-        b.keep(at(a))
+        link(b, a)
         await eventually(lambda: b.peer in a.linked())
         assert b.send(a.peer, b"unharmed")
         assert (await hear(a)).payload == b"unharmed"

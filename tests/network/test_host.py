@@ -16,6 +16,7 @@ from network_world import (
     at,
     eventually,
     hears_nothing,
+    link,
     meet,
     node,
     running,
@@ -165,7 +166,7 @@ async def test_peer_that_stops_answering_pings_is_cut(monkeypatch):
     monkeypatch.setattr("flocknode.p2p.pulse.PULSE_SECONDS", 0.2)
     a, b = node(1), node(2)
     async with running(a, b):
-        a.keep(at(b))
+        link(a, b)
         await eventually(lambda: a.linked() == {b.peer})
         (connection,) = a._host.raw.get_network().get_connections()
         connection.muxed_conn._ping_event = trio.Event()

@@ -249,7 +249,8 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
     neighbours = choose_neighbours(stage.trainers, validators)
     links = tuple(member.address for member in validators)
     for member in members:
-        configure(member, common, links, neighbours[member.peer])
+        is_trainer = member in stage.trainers
+        configure(member, common, links, neighbours[member.peer], is_trainer=is_trainer)
     # Directories that are thrown away need no disk; two dozen nodes would wait for its syncs.
     durable = stage.options.keep is not None
     stage.nodes = [
