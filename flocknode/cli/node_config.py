@@ -23,7 +23,7 @@ class NodeConfig:
     task: int
     """The task's number on the chain."""
     links: tuple[str, ...]
-    """Addresses to begin with, as /ip4/.../tcp/.../p2p/...; one that answers leads to the others."""
+    """Addresses to begin with, as /ip4/.../tcp/.../p2p/...; one leads to the others."""
     neighbours: tuple[str, ...]
     """Addresses of the peers to exchange gossip with; without any the node chooses some."""
     poll_seconds: float

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import trio
 
-from flocknode.p2p.blobs import Blobs, BlobSource, Verify
+from flocknode.crypto.merkle import LEAF_BYTES, TreeKind
+from flocknode.p2p.blobs import CHUNK_SECONDS, Puller
 from flocknode.p2p.counters import Counters
 from flocknode.p2p.gate import Gate
 from flocknode.p2p.gossip import Gossip, Validate
 from flocknode.p2p.host import Host
 from flocknode.p2p.links import Links
-from flocknode.ports import BanRecord
+from flocknode.p2p.serving import BlobSource, Server
+from flocknode.ports import BanRecord, Draft
 from flocknode.primitives import Digest, PeerId
 
 INCOMING_MAX = 1_024
@@ -59,7 +61,8 @@ class Network:
             self._host, frozenset(topics), validate, self._take_gossip, self.counters, self.penalise
         )
         self._links = Links(self._host, may_link, self._take_frame, self.counters, self.penalise)
-        self._blobs = Blobs(self._host, blobs, self.counters)
+        self._server = Server(self._host, blobs, self.counters, CHUNK_SECONDS)
+        self._puller = Puller(self._host, self.penalise, CHUNK_SECONDS)
         self.peer = self._host.peer
 
     @property
@@ -130,13 +133,23 @@ class Network:
         return self._gossip.score(peer, topic)
 
     async def fetch(
-        self, root: Digest, length: int, holders: Sequence[PeerId], verify: Verify
-    ) -> bytes:
-        """Pull the ``length`` bytes of ``root`` from the first of ``holders`` that has them.
+        self,
+        root: Digest,
+        kind: TreeKind,
+        length: int,
+        holders: Sequence[PeerId],
+        draft: Draft,
+        leaf_bytes: int = LEAF_BYTES,
+    ) -> None:
+        """Pull what ``draft`` lacks of the ``length`` bytes of ``root`` from one holder or more.
 
-        Raises ``BlobUnavailableError`` when every holder failed.
+        Raises ``BlobUnavailableError`` when every holder failed; what came stays in the draft.
         """
-        return await self._blobs.fetch(root, length, holders, verify)
+        await self._puller.fetch(root, kind, length, holders, draft, leaf_bytes)
+
+    def offer(self, root: Digest, peers: Iterable[PeerId]) -> None:
+        """Serve ``root`` to ``peers`` only, once each, besides those that it was offered to."""
+        self._server.offer(root, peers)
 
     def _others(self, peers: Mapping[PeerId, str]) -> dict[PeerId, str]:
         return {peer: address for peer, address in peers.items() if peer != self.peer}

@@ -32,6 +32,7 @@ from flocknode.protocol.events import (
     Tick,
     Trained,
     VectorHeld,
+    VectorsLost,
 )
 from flocknode.protocol.gossip_memory import GossipMemory
 from flocknode.protocol.gossip_rules import (
@@ -110,6 +111,8 @@ class RoundMachine:
                 return self._vector_held(root, now)
             case FetchFailed(root):
                 return attempt.fetch_failed(root) if attempt else []
+            case VectorsLost(roots):
+                return self._vectors_lost(roots)
             case Trained(round_, model_root):
                 return self._trained(round_, model_root)
             case Signed(statement):
@@ -266,6 +269,12 @@ class RoundMachine:
             self._keep_model(root)
             return self._use_model()
         return self._attempt.vector_held(root, now) if self._attempt else []
+
+    def _vectors_lost(self, roots: tuple[Digest, ...]) -> list[Effect]:
+        self._models = [root for root in self._models if root not in roots]
+        if self._attempt:
+            self._attempt.vectors_lost(roots)
+        return []
 
     def _use_model(self) -> list[Effect]:
         """Let the attempt go on once its model is here."""

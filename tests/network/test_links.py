@@ -5,7 +5,7 @@ import itertools
 import pytest
 import trio
 from libp2p.network.stream.exceptions import StreamError
-from network_world import eventually, hear, hears_nothing, link, node, running, stranger
+from network_world import at, eventually, hear, hears_nothing, link, node, running, stranger
 
 from flocknode.p2p import OversizedError
 from flocknode.p2p.framing import FRAME_BYTES_MAX, Unframer, framed

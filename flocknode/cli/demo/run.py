@@ -96,7 +96,7 @@ async def _follow_rounds(
 async def _accuracy(stage: Stage, record: RoundRecord) -> float:
     root = record.settled.model_root
     model = next(data for node in stage.nodes if (data := node.blobs.get(root)))
-    return await stage.pool.evaluate(EvaluateJob(stage.options.task, stage.held_out, model))
+    return await stage.pool.evaluate(EvaluateJob(stage.options.task, stage.held_out, bytes(model)))
 
 
 async def _measure_baselines(stage: Stage, progress: Progress) -> None:
