@@ -18,6 +18,7 @@ from typing import Self
 import trio
 
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, root_of_subtrees, subtrees
+from flocknode.errors import FlockError
 from flocknode.p2p.faults import BlobUnavailableError, NetworkError, OversizedError, StreamLostError
 from flocknode.p2p.host import Host
 from flocknode.p2p.identity import peer_text
@@ -41,6 +42,7 @@ THREAD_BYTES_MIN = 1 << 20
 """Longer blobs are hashed and written in a thread."""
 
 ACKNOWLEDGED = b"\x01"
+_KINDS = frozenset(map(int, TreeKind))
 _REQUEST = struct.Struct(">32sBHQI")
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ class Request:
     def from_bytes(cls, data: bytes | bytearray) -> Self | None:
         """Return the request, or None if it is none that this project makes."""
         root, kind, leaf_bytes, length, first = _REQUEST.unpack(data)
-        if kind not in TreeKind or not 0 < length <= BLOB_BYTES_MAX:
+        if kind not in _KINDS or not 0 < length <= BLOB_BYTES_MAX:
             return None
         return cls(Digest(root), TreeKind(kind), leaf_bytes, length, first)
 
@@ -203,14 +205,45 @@ class Puller:
     async def _read_chunks(
         self, stream: Stream, request: Request, nodes: Sequence[Digest], draft: Draft
     ) -> None:
-        while draft.held < request.length:
-            size = min(request.chunk_bytes, request.length - draft.held)
-            with trio.fail_after(self.chunk_seconds):
-                chunk = await stream.read_exact(size)
-            node = nodes[draft.held // request.chunk_bytes]
-            await _run(request, _append, request, node, chunk, draft)
-            with trio.fail_after(self.chunk_seconds):
-                await stream.write(ACKNOWLEDGED)
+        """Check, keep and acknowledge chunk after chunk, while others are read already.
+
+        All that the holder may send unacknowledged is taken from the stream however long the disk
+        takes, or the multiplexer would give the stream up.
+        """
+        send, receive = trio.open_memory_channel[bytearray | Exception](CREDITS)
+        faults: list[Exception] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read_ahead, stream, request, draft.held, send)
+            try:
+                async for chunk in receive:
+                    if isinstance(chunk, Exception):
+                        raise chunk
+                    node = nodes[draft.held // request.chunk_bytes]
+                    await _run(request, _append, request, node, chunk, draft)
+                    with trio.fail_after(self.chunk_seconds):
+                        await stream.write(ACKNOWLEDGED)
+            except (FlockError, trio.TooSlowError) as fault:
+                faults.append(fault)  # a nursery would wrap it
+            nursery.cancel_scope.cancel()
+        if faults:
+            raise faults[0]
+
+    async def _read_ahead(
+        self,
+        stream: Stream,
+        request: Request,
+        start: int,
+        send: trio.MemorySendChannel[bytearray | Exception],
+    ) -> None:
+        async with send:
+            try:
+                for held in range(start, request.length, request.chunk_bytes):
+                    with trio.fail_after(self.chunk_seconds):
+                        size = min(request.chunk_bytes, request.length - held)
+                        chunk = await stream.read_exact(size)
+                    await send.send(chunk)
+            except (NetworkError, trio.TooSlowError) as fault:
+                await send.send(fault)
 
 
 def _append(request: Request, node: Digest, chunk: bytearray, draft: Draft) -> None:

@@ -1,6 +1,5 @@
 """Real nodes on loopback, and ways to speak to them badly."""
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -14,7 +13,9 @@ from libp2p.peer.peerinfo import PeerInfo
 from libp2p.security.noise.transport import PROTOCOL_ID, Transport
 from multiaddr import Multiaddr
 
+from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.verdict import Verdict
+from flocknode.node.blobs import MemoryDraft
 from flocknode.node.memory import MemoryBans
 from flocknode.p2p import Frame, Network
 from flocknode.primitives import Digest, PeerId
@@ -23,17 +24,25 @@ TOPIC = "round"
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
 
+def root_of(data: bytes) -> Digest:
+    return tree_root(TreeKind.MASKED_VECTOR, data)
+
+
 class Shelf(dict[Digest, bytes]):
     """Blobs in memory."""
 
     def put(self, data: bytes) -> Digest:
-        root = Digest(hashlib.sha256(data).digest())
+        root = root_of(data)
         self[root] = data
         return root
 
 
-def names(root: Digest) -> Callable[[memoryview], bool]:
-    return lambda data: hashlib.sha256(data).digest() == root
+async def fetched(each: Network, root: Digest, length: int, *holders: Network) -> bytes:
+    """Have ``each`` pull a masked vector from scratch."""
+    draft = MemoryDraft()
+    peers = [holder.peer for holder in holders]
+    await each.fetch(root, TreeKind.MASKED_VECTOR, length, peers, draft)
+    return bytes(draft.take())
 
 
 def node(number: int, listen: str | None = LOOPBACK, **options) -> Network:
