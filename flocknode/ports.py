@@ -1,13 +1,14 @@
 """The seams between the node's services and the world."""
 
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from flocknode.crypto.merkle import TreeKind
 from flocknode.messages.slots import Slot
 from flocknode.messages.statements import Statement
 from flocknode.model.stages import ModelDelta
-from flocknode.primitives import Digest, PeerId
+from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.ledger import Call, ChainProgress
 
 
@@ -36,14 +37,27 @@ class Network(Protocol):
     async def fetch(
         self,
         root: Digest,
+        kind: TreeKind,
         length: int,
         holders: Sequence[PeerId],
-        verify: Callable[[memoryview], bool],
-    ) -> bytes:
-        """Pull exactly ``length`` bytes that pass ``verify`` from the first holder that can.
+        draft: "Draft",
+    ) -> None:
+        """Pull what ``draft`` lacks of the ``length`` bytes under ``root``, and check it.
 
-        Raises a ``FlockError`` when none can.
+        Raises a ``FlockError`` when no holder can give it; the draft keeps what came.
         """
+
+    def offer(self, root: Digest, peers: Iterable[PeerId]) -> None:
+        """Serve ``root`` to ``peers`` only, besides those that it was offered to before."""
+
+    def admit(self, members: frozenset[PeerId]) -> None:
+        """Let nobody else connect from now on."""
+
+    def keep(self, peers: Iterable[PeerId]) -> None:
+        """Hold direct streams with exactly these peers, as far as they can be found."""
+
+    def penalise(self, peer: PeerId, reason: str) -> None:
+        """Count a fault of ``peer``: too many get it banned."""
 
 
 class Ledger(Protocol):
@@ -69,14 +83,35 @@ class Signer(Protocol):
         """Return the signature, or None if the slot already holds another statement."""
 
 
+class Draft(Protocol):
+    """The first bytes of a blob that is on its way; may block. Raises a ``FlockError``."""
+
+    @property
+    def held(self) -> int:
+        """Return how many bytes are here."""
+
+    def read(self, start: int, size: int) -> bytes | bytearray: ...
+
+    def append(self, data: bytes | bytearray) -> None: ...
+
+    def cut(self, size: int) -> None:
+        """Keep the first ``size`` bytes only."""
+
+
 class BlobStore(Protocol):
-    """Bytes by content address."""
+    """Bytes by content address; the oldest may be gone at any time. May block."""
 
     def put(self, root: Digest, data: bytes) -> None: ...
 
-    def get(self, root: Digest) -> bytes | None: ...
+    def get(self, root: Digest) -> bytes | memoryview | None: ...
 
     def discard(self, root: Digest) -> None: ...
+
+    def draft(self, root: Digest, length: int) -> Draft:
+        """Return what was pulled of ``root`` so far."""
+
+    def finish(self, root: Digest, *, sync: bool) -> None:
+        """Make a blob of the draft, whose root the caller has checked."""
 
 
 class SlotRecord(Protocol):
@@ -97,6 +132,23 @@ class SecretStore(Protocol):
 
     def destroy(self, name: str) -> None:
         """Leave no trace of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """``peer`` is kept out until a time of the wall clock; it is its ban number ``count``."""
+
+    peer: PeerId
+    until: Seconds
+    count: int
+
+
+class BanRecord(Protocol):
+    """Bans that outlive the process; may block."""
+
+    def load(self) -> Sequence[Ban]: ...
+
+    def save(self, bans: Sequence[Ban]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from flocknode.chain.deployment import Deployment, load_deployment
 from flocknode.chain.keystore import load_key, read_secret
 from flocknode.chain.ledger import ChainLedger, open_ledger
 from flocknode.chain.onion import load_onion
-from flocknode.cli.node_config import NodeConfig, load_node_config
+from flocknode.cli.node_config import LISTENS_ON_NOTHING, NodeConfig, load_node_config
 from flocknode.cli.task_file import TaskFile, load_task_file
 from flocknode.crypto.hashing import sha256
 from flocknode.crypto.merkle import TreeKind, tree_root
@@ -80,22 +80,13 @@ class Node:
         key = load_key(directory / SIGNING_KEY)
         initial_model = _initial_model(directory, task)
         judge = Judge()
-        members = {entry.peer for entry in task.roster.entries}
-        members.update(peer for peer, _ in map(parse_address, config.links))
         network_seed = load_network_seed(directory)
         storage = Storage.open(directory, key.address) if durable else MemoryStorage()
         storage.blobs.put(task.initial_model, initial_model)
-        network = Network(
-            network_seed,
-            config.listen,
-            validate=judge,
-            may_link=members.__contains__,
-            blobs=storage.blobs,
-            topics=(TOPIC,),
-        )
         machine = RoundMachine(
             key.address, deployment.domain, config.task, task.roster, task.initial_model
         )
+        network = _network(config, network_seed, machine, storage, judge)
         rounding = _rounding(config, task, key)
         vault = Vault(storage.blobs, storage.secrets, storage.protection, rounding=rounding)
         return cls(
@@ -124,17 +115,10 @@ class Node:
                 service = self._service(chain)
                 self.judge.service = service
                 await nursery.start(self.network.run)
-                self.network.keep(self._dialled())
+                self.network.know(dict(map(parse_address, self.config.links)))
                 self.network.neighbours(dict(map(parse_address, self.config.neighbours)))
                 nursery.start_soon(service.run)
                 task_status.started()
-
-    def _dialled(self) -> dict[PeerId, str]:
-        """Return the validators to dial. Of two validators the one with the lower id dials."""
-        links = dict(map(parse_address, self.config.links))
-        if self.task.roster.entry_of(self.key.address):
-            return links
-        return {peer: at for peer, at in links.items() if peer > self.network.peer}
 
     def close(self) -> None:
         """Stop this node; its peers see its host go."""
@@ -164,6 +148,32 @@ class Node:
         seed = self.config.seed if self.config.seed is not None else 0
         shard = str(self.directory / SHARD)
         return LocalTrainer(self.pool, self.task.recipe, shard, seed, entry.index)
+
+
+def _network(
+    config: NodeConfig,
+    seed: bytes,
+    machine: RoundMachine,
+    storage: Storage | MemoryStorage,
+    judge: "Judge",
+) -> Network:
+    """Return a network that lets in the roster, the configured peers and, later, the validators."""
+    configured = frozenset(
+        peer for peer, _ in map(parse_address, (*config.links, *config.neighbours))
+    )
+    network = Network(
+        seed,
+        None if config.listen == LISTENS_ON_NOTHING else config.listen,
+        validate=judge,
+        may_link=machine.is_member,
+        blobs=storage.blobs,
+        topics=(TOPIC,),
+        bans=storage.bans,
+        guests=configured,
+        is_open=config.watchers,
+    )
+    network.admit(machine.trainers)
+    return network
 
 
 class Judge:

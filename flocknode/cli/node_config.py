@@ -2,13 +2,14 @@
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from flocknode.errors import ConfigurationError
 
 FILE_NAME = "flocknode.toml"
+LISTENS_ON_NOTHING = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +17,21 @@ class NodeConfig:
     """What a node needs besides its key files; paths are relative to the data directory."""
 
     listen: str
-    """Multiaddr to listen on."""
+    """Multiaddr to listen on, or "none": then the node only dials, as a trainer may."""
     rpc: str
     """URL of the chain's JSON-RPC endpoint."""
     task: int
     """The task's number on the chain."""
     links: tuple[str, ...]
-    """Addresses of the validators, as /ip4/.../tcp/.../p2p/..."""
+    """Addresses to begin with, as /ip4/.../tcp/.../p2p/...; one leads to the others."""
     neighbours: tuple[str, ...]
-    """Addresses of the peers to exchange gossip with."""
+    """Addresses of the peers to exchange gossip with; without any the node chooses some."""
     poll_seconds: float
     """How often to ask the chain for a new block: about one block's time."""
+    watchers: bool = False
+    """Lets in who is neither in the roster nor a validator: it may pull what is public."""
+    mdns: bool = False
+    """Looks for peers on the local network, and can be seen there."""
     seed: int | None = None
     """Fixes training and rounding for a repeatable run; leave it out otherwise."""
 
@@ -53,7 +58,8 @@ def load_node_config(directory: Path) -> NodeConfig:
         raise ConfigurationError(
             f"{path}: unknown key {unknown[0]!r}", f"the keys are {', '.join(sorted(known))}"
         )
-    if missing := sorted(known - content.keys() - {"seed"}):
+    required = {field.name for field in fields(NodeConfig) if field.default is MISSING}
+    if missing := sorted(required - content.keys()):
         raise ConfigurationError(f"{path}: no {missing[0]!r}", "add it")
     return _checked(path, content)
 
@@ -66,6 +72,8 @@ def _checked(path: Path, content: dict[str, Any]) -> NodeConfig:
         "links": list,
         "neighbours": list,
         "poll_seconds": float,
+        "watchers": bool,
+        "mdns": bool,
         "seed": int,
     }
     for name, value in content.items():

@@ -34,10 +34,7 @@ class TreeKind(IntEnum):
 def tree_root(kind: TreeKind, data: bytes | memoryview, leaf_bytes: int = LEAF_BYTES) -> Digest:
     """Return the root over contiguous bytes; raise ``TreeError`` if there are none."""
     view = _view(data)
-    level = _leaves(view, leaf_bytes)
-    while len(level) > 1:
-        level = _parents(level)
-    return _seal_root(kind, len(view), level[0])
+    return _seal_root(kind, len(view), _fold(_leaves(view, leaf_bytes)))
 
 
 def tree_path(
@@ -81,6 +78,33 @@ def verify_path(
     return not siblings and _seal_root(kind, byte_length, node) == root
 
 
+def subtrees(
+    data: bytes | memoryview, leaves: int, leaf_bytes: int = LEAF_BYTES
+) -> tuple[Digest, ...]:
+    """Return the nodes above ``leaves`` leaves each, a power of two; the last one above the rest.
+
+    A promoted node keeps its place in its subtree, so chunks of ``leaves`` leaves can be hashed
+    apart from one another, and each be checked as soon as it is there.
+    """
+    step = leaves * leaf_bytes
+    view = _view(data)
+    return tuple(
+        Digest(_fold(_leaves(view[start : start + step], leaf_bytes)))
+        for start in range(0, len(view), step)
+    )
+
+
+def root_of_subtrees(kind: TreeKind, byte_length: int, nodes: Sequence[Digest]) -> Digest:
+    """Return the root over ``byte_length`` bytes whose subtrees are ``nodes``, at least one."""
+    return _seal_root(kind, byte_length, _fold(nodes))
+
+
+def _fold(level: Sequence[bytes]) -> bytes:
+    while len(level) > 1:
+        level = _parents(level)
+    return level[0]
+
+
 def _view(data: bytes | memoryview) -> memoryview:
     view = memoryview(data)
     if view.nbytes == 0:
@@ -93,7 +117,7 @@ def _leaves(view: memoryview, leaf_bytes: int) -> list[bytes]:
     return _digests(_LEAF, (view[start : start + leaf_bytes] for start in starts))
 
 
-def _parents(level: list[bytes]) -> list[bytes]:
+def _parents(level: Sequence[bytes]) -> list[bytes]:
     pairs = zip(level[::2], level[1::2], strict=False)
     parents = _digests(_NODE, (left + right for left, right in pairs))
     if len(level) & 1:

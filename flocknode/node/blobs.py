@@ -5,6 +5,34 @@ from collections import OrderedDict
 from flocknode.primitives import Digest
 
 BYTES_MAX = 2 << 30
+DRAFTS_MAX = 8
+"""Interrupted pulls that may be gone on with."""
+COPIED_BYTES_MAX = 1 << 20
+
+
+class MemoryDraft:
+    """The first bytes of a blob, in memory."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    @property
+    def held(self) -> int:
+        return len(self._data)
+
+    def read(self, start: int, size: int) -> bytearray:
+        return self._data[start : start + size]
+
+    def append(self, data: bytes | bytearray) -> None:
+        self._data += data
+
+    def cut(self, size: int) -> None:
+        del self._data[size:]
+
+    def take(self) -> bytes | memoryview:
+        """Return the bytes, which nobody changes any more, without copying many."""
+        data, self._data = self._data, bytearray()
+        return bytes(data) if len(data) < COPIED_BYTES_MAX else memoryview(data).toreadonly()
 
 
 class MemoryBlobs:
@@ -13,9 +41,10 @@ class MemoryBlobs:
     def __init__(self, bytes_max: int = BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._blobs: OrderedDict[Digest, bytes] = OrderedDict()
+        self._blobs: OrderedDict[Digest, bytes | memoryview] = OrderedDict()
+        self._drafts: OrderedDict[Digest, MemoryDraft] = OrderedDict()
 
-    def put(self, root: Digest, data: bytes) -> None:
+    def put(self, root: Digest, data: bytes | memoryview) -> None:
         """Keep ``data``, whose root the caller has checked."""
         if root in self._blobs:
             self._blobs.move_to_end(root)
@@ -26,9 +55,25 @@ class MemoryBlobs:
             _, dropped = self._blobs.popitem(last=False)
             self._bytes -= len(dropped)
 
-    def get(self, root: Digest) -> bytes | None:
+    def get(self, root: Digest) -> bytes | memoryview | None:
         return self._blobs.get(root)
 
     def discard(self, root: Digest) -> None:
         dropped = self._blobs.pop(root, None)
         self._bytes -= len(dropped) if dropped else 0
+
+    def draft(self, root: Digest, length: int) -> MemoryDraft:
+        """Return what was pulled of ``root`` so far; the oldest draft makes room for a new one."""
+        del length
+        draft = self._drafts.setdefault(root, MemoryDraft())
+        self._drafts.move_to_end(root)
+        while len(self._drafts) > DRAFTS_MAX:
+            self._drafts.popitem(last=False)
+        return draft
+
+    def finish(self, root: Digest, *, sync: bool) -> None:
+        """Make a blob of the draft, whose root the caller has checked."""
+        del sync
+        draft = self._drafts.pop(root, None)
+        if draft is not None:
+            self.put(root, draft.take())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from flocknode.messages.slots import Slot
 from flocknode.node.blobs import MemoryBlobs
-from flocknode.ports import Heard
+from flocknode.ports import Ban, Heard
 from flocknode.primitives import Digest, PeerId
 
 
@@ -71,6 +71,19 @@ class MemoryJournal:
             del self._attempts[ctx], self._heard[ctx]
 
 
+class MemoryBans:
+    """Bans, as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._bans: tuple[Ban, ...] = ()
+
+    def load(self) -> Sequence[Ban]:
+        return self._bans
+
+    def save(self, bans: Sequence[Ban]) -> None:
+        self._bans = tuple(bans)
+
+
 @dataclass(slots=True)
 class MemoryStorage:
     """All of it, as long as this object lives."""
@@ -79,6 +92,7 @@ class MemoryStorage:
     secrets: MemorySecrets = field(default_factory=MemorySecrets)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    bans: MemoryBans = field(default_factory=MemoryBans)
 
     def close(self) -> None:
         """Leave everything as it is: there is no file to give up."""

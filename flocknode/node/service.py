@@ -8,17 +8,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import trio
 
 from flocknode.crypto.eip712 import Domain
-from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.merkle import TreeKind
 from flocknode.errors import FlockError
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
-from flocknode.node.vault import Vault
+from flocknode.node.vault import BytesGone, Vault
 from flocknode.ports import BlobStore, Consent, Heard, Journal, Ledger, Network, Signer, Trainer
 from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.chain_view import ChainFold
@@ -31,6 +32,7 @@ from flocknode.protocol.effects import (
     Hold,
     MakeSealingKey,
     MaskDelta,
+    Offer,
     OpenCapsule,
     Penalise,
     Publish,
@@ -54,6 +56,7 @@ from flocknode.protocol.events import (
     Tick,
     Trained,
     VectorHeld,
+    VectorsLost,
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import Call
@@ -97,6 +100,8 @@ class NodeService:
     ) -> None:
         self._machine = machine
         self._fold = ChainFold(task)
+        self._trainers = machine.trainers
+        self._validators: frozenset[PeerId] = frozenset()
         self._domain = domain
         self._network = network
         self._ledger = ledger
@@ -108,6 +113,7 @@ class NodeService:
         self._heard, self._unwritten = trio.open_memory_channel[Heard](INBOX_EVENTS_MAX)
         self._disk = trio.CapacityLimiter(1)
         self._trainer = trainer
+        self._pulling: set[Digest] = set()
         self._clock = clock
         self._inbox, self._events = trio.open_memory_channel[Event](INBOX_EVENTS_MAX)
 
@@ -151,7 +157,7 @@ class NodeService:
                 for peer in peers:
                     self._network.send(peer, payload)
             case Penalise(peer, reason):
-                log.warning("peer %s: %s", peer.hex()[-8:], reason)
+                self._network.penalise(peer, reason)
             case Sign(statement):
                 return await self._sign(statement)
             case Submit(call):
@@ -160,6 +166,8 @@ class NodeService:
                 nursery.start_soon(self._fetch, root, TreeKind(kind), length, holders)
             case Hold(root, data):
                 self._blobs.put(root, data)
+            case Offer(root, peers):
+                self._network.offer(root, peers)
             case MakeSealingKey(seating):
                 return await self._on_disk(self._vault.make_sealing_key, seating)
             case Train(round_, model_root):
@@ -234,13 +242,18 @@ class NodeService:
             return None
         try:
             return function(effect)
+        except BytesGone as error:
+            await self._inbox.send(VectorsLost(error.roots))
         except FlockError as error:
             log.warning("%s: %s", type(effect).__name__, error)
-            return None
+        return None
 
     async def _compute_in_thread(self, function: Callable[..., Answer], effect: Effect) -> None:
         try:
             answer = await trio.to_thread.run_sync(function, effect)
+        except BytesGone as error:
+            await self._inbox.send(VectorsLost(error.roots))
+            return
         except FlockError as error:
             log.warning("%s: %s", type(effect).__name__, error)
             return
@@ -251,14 +264,24 @@ class NodeService:
             try:
                 message = decode(frame.payload)
             except CodecError as error:
-                log.warning("peer %s: %s", frame.peer.hex()[-8:], error)
+                self._network.penalise(frame.peer, str(error))
                 continue
             await self._inbox.send(MessageReceived(frame.peer, message))
 
     async def _follow(self) -> None:
         async for progress in self._ledger.progress():
             self._fold.advance(progress)
+            self._know_validators()
             await self._inbox.send(ChainAdvanced(self._fold.tip, self._fold.final))
+
+    def _know_validators(self) -> None:
+        """Open the door to the validators on the chain, and hold streams with them."""
+        views = (self._fold.tip, self._fold.final)
+        validators = frozenset(keys.peer for view in views for keys in view.validators.values())
+        if validators != self._validators:
+            self._validators = validators
+            self._network.admit(self._trainers | validators)
+            self._network.keep(validators)
 
     async def _tick(self) -> None:
         while True:
@@ -284,29 +307,33 @@ class NodeService:
     async def _fetch(
         self, root: Digest, kind: TreeKind, length: int, holders: tuple[PeerId, ...]
     ) -> None:
-        if self._blobs.get(root) is not None:
+        if await self._on_disk(self._blobs.get, root) is not None:
             await self._inbox.send(VectorHeld(root))
             return
-
-        def is_under_root(data: memoryview) -> bool:
-            return tree_root(kind, data) == root
-
+        if root in self._pulling:
+            return
+        self._pulling.add(root)
         try:
-            data = await self._network.fetch(root, length, holders, is_under_root)
+            draft = self._blobs.draft(root, length)
+            await self._network.fetch(root, kind, length, holders, draft)
         except FlockError as error:
             log.info("pull of %s: %s", root.hex()[:8], error)
             await self._inbox.send(FetchFailed(root))
             return
-        self._blobs.put(root, data)
+        finally:
+            self._pulling.discard(root)
+        await self._on_disk(partial(self._blobs.finish, root, sync=kind is TreeKind.MODEL))
         await self._inbox.send(VectorHeld(root))
 
     async def _train(self, round_: int, model_root: Digest) -> None:
         if not self._vault.holds_delta(round_):
-            model = self._blobs.get(model_root)
+            model = await self._on_disk(self._blobs.get, model_root)
             assert self._trainer is not None
-            assert model is not None
+            if model is None:
+                await self._inbox.send(VectorsLost((model_root,)))
+                return
             try:
-                delta = await self._trainer.train(round_, model)
+                delta = await self._trainer.train(round_, bytes(model))
             except FlockError as error:
                 log.warning("training for round %d failed: %s", round_, error)
                 return

@@ -52,6 +52,14 @@ class SecretGone(CryptoError):
     """A secret of an attempt that is over. Nobody's fault."""
 
 
+class BytesGone(FlockError):
+    """Bytes under ``roots`` were held and had to make room. Nobody's fault: peers have them."""
+
+    def __init__(self, roots: tuple[Digest, ...]) -> None:
+        super().__init__(f"{len(roots)} vectors are not held any more")
+        self.roots = roots
+
+
 class AnotherDelta(FlockError):
     """The delta that this trainer sent in this round is lost, and a second one would tell of it.
 
@@ -171,12 +179,13 @@ class Vault:
             self._blobs.put(effect.root, data)
 
     def compute_aggregate(self, effect: ComputeAggregate) -> AggregateComputed:
-        """Sum, unmask and step, from held bytes only."""
+        """Sum, unmask and step, from held bytes only; raise ``BytesGone`` for what is missing."""
         integers = effect.seating.terms.integers
 
-        def ring(root: Digest) -> bytes:
+        def ring(root: Digest) -> bytes | memoryview:
             data = self._blobs.get(root)
-            assert data is not None
+            if data is None:
+                raise BytesGone((root,))
             return data
 
         words, width = integers.words, integers.width

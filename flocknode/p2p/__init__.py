@@ -7,7 +7,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import libp2p  # noqa: F401
 
-from flocknode.p2p.blobs import BlobSource
 from flocknode.p2p.counters import Counters
 from flocknode.p2p.faults import (
     BlobUnavailableError,
@@ -18,6 +17,7 @@ from flocknode.p2p.faults import (
 )
 from flocknode.p2p.identity import parse_address, peer_of, peer_text
 from flocknode.p2p.network import Frame, Network
+from flocknode.p2p.serving import BlobSource
 
 __all__ = [
     "BlobSource",

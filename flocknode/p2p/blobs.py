@@ -1,54 +1,52 @@
-"""Content-addressed pulls: a holder serves bytes by their root, the puller checks them.
+"""Content-addressed pulls: what goes over the wire, and the side that asks.
 
-Request: root (32 bytes), offset and expected length (8 bytes each, big-endian). Answer: one byte of
-``Answer``, and after FOUND the bytes from offset to length in chunks, each of which the puller
-acknowledges with one byte. No more than ``CREDITS`` chunks are under way, so the window that the
-multiplexer closes for good after five seconds never closes.
+Request: root (32 bytes), kind of tree (1), leaf bytes (2), length (8) and the first chunk wanted
+(4), big-endian. Answer: one byte of ``Answer``; after FOUND the nodes of the tree above all chunks,
+which must fold to the root, then the chunks from the first one wanted, each of which must fold to
+its node and is acknowledged with one byte. So a wrong byte is known for its sender's at once, and
+what was kept is right whoever sends the rest. No more than ``CREDITS`` chunks are under way, so the
+window that the multiplexer closes for good after five seconds never closes.
 """
 
 import logging
 import struct
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import Self
 
 import trio
 
-from flocknode.p2p.counters import Counters
+from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, root_of_subtrees, subtrees
+from flocknode.errors import FlockError
 from flocknode.p2p.faults import BlobUnavailableError, NetworkError, OversizedError, StreamLostError
 from flocknode.p2p.host import Host
 from flocknode.p2p.identity import peer_text
 from flocknode.p2p.streams import Stream
+from flocknode.ports import Draft
 from flocknode.primitives import Digest, PeerId
 
-PROTOCOL = "/flock/blob/1"
-CHUNK_BYTES = 256 * 1024
+PROTOCOL = "/flock/blob/2"
+CHUNK_LEAVES = 256
+"""Leaves of a chunk: 256 KiB of a vector."""
 CREDITS = 4
 BLOB_BYTES_MAX = 1 << 30
 PULLS_MAX = 4
 """Pulls of ours at a time; more than four were slower, not faster."""
-SERVED_MAX = 16
-SERVED_PER_PEER_MAX = 4
 REQUEST_SECONDS = 5.0
 CHUNK_SECONDS = 10.0
 """A chunk or its acknowledgement that takes longer is a stall."""
 ROUNDS = 3
 BUSY_SECONDS = 0.5
+THREAD_BYTES_MIN = 1 << 20
+"""Longer blobs are hashed and written in a thread."""
 
-_REQUEST = struct.Struct(">32sQQ")
-_ACKNOWLEDGED = b"\x01"
+ACKNOWLEDGED = b"\x01"
+_KINDS = frozenset(map(int, TreeKind))
+_REQUEST = struct.Struct(">32sBHQI")
 log = logging.getLogger(__name__)
 
-Verify = Callable[[memoryview], bool]
-
-
-class BlobSource(Protocol):
-    """What a node may give away."""
-
-    def get(self, root: Digest) -> bytes | bytearray | memoryview | None:
-        """Return the bytes of ``root`` if they may be served now."""
+Penalise = Callable[[PeerId, str], None]
 
 
 class Answer(IntEnum):
@@ -58,165 +56,219 @@ class Answer(IntEnum):
     OTHER_LENGTH = 3
 
 
-class Blobs:
-    """Serves a ``BlobSource`` and pulls from the holders of what is missing."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which blob, and from which chunk on."""
 
-    def __init__(
-        self,
-        host: Host,
-        source: BlobSource,
-        counters: Counters,
-        chunk_seconds: float = CHUNK_SECONDS,
-    ) -> None:
+    root: Digest
+    kind: TreeKind
+    leaf_bytes: int
+    length: int
+    first: int
+
+    SIZE = _REQUEST.size
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray) -> Self | None:
+        """Return the request, or None if it is none that this project makes."""
+        root, kind, leaf_bytes, length, first = _REQUEST.unpack(data)
+        if kind not in _KINDS or not 0 < length <= BLOB_BYTES_MAX:
+            return None
+        return cls(Digest(root), TreeKind(kind), leaf_bytes, length, first)
+
+    def to_bytes(self) -> bytes:
+        return _REQUEST.pack(self.root, self.kind, self.leaf_bytes, self.length, self.first)
+
+    @property
+    def chunk_bytes(self) -> int:
+        return CHUNK_LEAVES * self.leaf_bytes
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.length // self.chunk_bytes)
+
+    def nodes_of(self, data: bytes | bytearray | memoryview) -> tuple[Digest, ...]:
+        """Return the nodes above the chunks of ``data``."""
+        return subtrees(memoryview(data), CHUNK_LEAVES, self.leaf_bytes)
+
+    def is_named_by(self, nodes: Sequence[Digest]) -> bool:
+        """Tell whether the root is that of ``nodes``."""
+        return root_of_subtrees(self.kind, self.length, nodes) == self.root
+
+
+@dataclass(slots=True)
+class _Pull:
+    """One blob on its way, with what went wrong so far."""
+
+    root: Digest
+    kind: TreeKind
+    leaf_bytes: int
+    length: int
+    draft: Draft
+    is_checked: bool = False
+    """What the draft held before was compared with the tree."""
+    is_busy: bool = False
+    faults: list[str] = field(default_factory=list)
+
+    def request(self) -> Request:
+        first = self.draft.held // (CHUNK_LEAVES * self.leaf_bytes) if self.is_checked else 0
+        return Request(self.root, self.kind, self.leaf_bytes, self.length, first)
+
+    def note(self, holder: PeerId, reason: str) -> None:
+        log.debug("pull failed holder=%s cause=%s", peer_text(holder), reason)
+        self.faults.append(f"{peer_text(holder)}: {reason}")
+
+
+class _WrongBytes(NetworkError):
+    """A holder sent what the root does not name."""
+
+
+class Puller:
+    """Pulls what is missing from its holders."""
+
+    def __init__(self, host: Host, penalise: Penalise, chunk_seconds: float) -> None:
         self._host = host
-        self._source = source
-        self._counters = counters
-        self._chunk_seconds = chunk_seconds
-        self._serving: Counter[PeerId] = Counter()
+        self._penalise = penalise
+        self.chunk_seconds = chunk_seconds
         self._pulls = trio.CapacityLimiter(PULLS_MAX)
-        host.serve(PROTOCOL, self._serve)
 
     async def fetch(
-        self, root: Digest, length: int, holders: Sequence[PeerId], verify: Verify
-    ) -> bytes:
-        """Return ``length`` bytes that ``verify`` accepts, from the first holder that has them.
+        self,
+        root: Digest,
+        kind: TreeKind,
+        length: int,
+        holders: Sequence[PeerId],
+        draft: Draft,
+        leaf_bytes: int = LEAF_BYTES,
+    ) -> None:
+        """Fill ``draft`` with the ``length`` bytes of ``root``; what it holds is not pulled again.
 
-        What one holder sent is continued from the next; bytes that fail are thrown away whole.
-        Raises ``BlobUnavailableError`` when every holder failed.
+        What one holder sent is continued from the next, and stays in the draft when all have
+        failed, which raises ``BlobUnavailableError``.
         """
         if length > BLOB_BYTES_MAX:
             raise OversizedError(length, BLOB_BYTES_MAX)
-        pull = _Pull(root, length, bytearray(), [])
+        pull = _Pull(root, kind, leaf_bytes, length, draft, is_checked=not draft.held)
         async with self._pulls:
             for attempt in range(ROUNDS):
                 for holder in holders:
-                    if await self._pull_from(holder, pull, verify):
-                        return bytes(pull.data)
+                    if await self._pull_from(holder, pull):
+                        return
                 if not pull.is_busy:
                     break
                 await trio.sleep(BUSY_SECONDS * 2**attempt)
         raise BlobUnavailableError(root, tuple(pull.faults))
 
-    async def _pull_from(self, holder: PeerId, pull: "_Pull", verify: Verify) -> bool:
-        """Continue ``pull`` with ``holder`` and say whether it is complete and right."""
-        is_mixed = bool(pull.data)
-        if not await self._transfer(holder, pull):
-            return False
-        if _holds(verify, pull.data):
-            return True
-        pull.reject(holder)
-        # The bytes of two holders were joined: only from the start can this one show that it is
-        # honest.
-        if not is_mixed or not await self._transfer(holder, pull):
-            return False
-        if _holds(verify, pull.data):
-            return True
-        pull.reject(holder)
-        return False
-
-    async def _transfer(self, holder: PeerId, pull: "_Pull") -> bool:
-        """Pull what is missing from ``holder``; a fault is noted and what came is kept."""
+    async def _pull_from(self, holder: PeerId, pull: _Pull) -> bool:
+        """Continue ``pull`` with ``holder``; a fault is noted and what came is kept."""
         try:
             stream = await self._host.open_stream(holder, PROTOCOL)
         except NetworkError as fault:
             pull.note(holder, str(fault))
             return False
         try:
-            with trio.fail_after(REQUEST_SECONDS):
-                await stream.write(_REQUEST.pack(pull.root, len(pull.data), pull.length))
-                answer = _answer(stream.peer, (await stream.read_exact(1))[0])
-            if answer is not Answer.FOUND:
-                pull.note(holder, answer.name.lower())
-                pull.is_busy = pull.is_busy or answer is Answer.BUSY
-                return False
-            await self._read_chunks(stream, pull)
+            return await self._transfer(stream, pull)
+        except _WrongBytes as fault:
+            pull.note(holder, str(fault))
+            self._penalise(holder, f"{fault} of blob {pull.root.hex()[:16]}")
         except (NetworkError, trio.TooSlowError) as fault:
             pull.note(holder, str(fault) or "stalled")
-            return False
-        else:
-            return True
         finally:
             await stream.reset()
+        return False
 
-    async def _read_chunks(self, stream: Stream, pull: "_Pull") -> None:
-        while len(pull.data) < pull.length:
-            size = min(CHUNK_BYTES, pull.length - len(pull.data))
-            with trio.fail_after(self._chunk_seconds):
-                pull.data += await stream.read_exact(size)
-                await stream.write(_ACKNOWLEDGED)
-
-    async def _serve(self, stream: Stream) -> None:
+    async def _transfer(self, stream: Stream, pull: _Pull) -> bool:
+        """Pull what is missing; False if the holder has nothing to give."""
+        request = pull.request()
         with trio.fail_after(REQUEST_SECONDS):
-            root, offset, length = _REQUEST.unpack(await stream.read_exact(_REQUEST.size))
-        with self._slot(stream.peer) as is_free:
-            answer, blob = self._look_up(Digest(root), offset, length, is_free=is_free)
-            with trio.fail_after(REQUEST_SECONDS):
-                await stream.write(bytes([answer]))
-            await self._write_chunks(stream, blob[offset:])
-            await stream.close()
+            await stream.write(request.to_bytes())
+            answer = _answer(stream.peer, (await stream.read_exact(1))[0])
+        if answer is not Answer.FOUND:
+            pull.note(stream.peer, answer.name.lower())
+            pull.is_busy = pull.is_busy or answer is Answer.BUSY
+            return False
+        with trio.fail_after(self.chunk_seconds):
+            packed = await stream.read_exact(32 * request.chunks)
+        nodes = [Digest(bytes(packed[i : i + 32])) for i in range(0, len(packed), 32)]
+        if not request.is_named_by(nodes):
+            raise _WrongBytes("wrong nodes")
+        if not pull.is_checked:
+            # Only the nodes tell which bytes of an earlier attempt are good: ask again from there.
+            await _run(request, _keep_what_is_right, request, nodes, pull.draft)
+            pull.is_checked = True
+            if pull.draft.held:
+                await stream.reset()
+                return await self._pull_from(stream.peer, pull)
+        await self._read_chunks(stream, request, nodes, pull.draft)
+        return True
 
-    @contextmanager
-    def _slot(self, peer: PeerId) -> Iterator[bool]:
-        """Count one served pull while the block runs and say whether it is within the limits."""
-        is_free = self._serving.total() < SERVED_MAX and self._serving[peer] < SERVED_PER_PEER_MAX
-        self._serving[peer] += is_free
-        try:
-            yield is_free
-        finally:
-            self._serving[peer] -= is_free
-            self._serving += Counter()  # forgets the peers with none
+    async def _read_chunks(
+        self, stream: Stream, request: Request, nodes: Sequence[Digest], draft: Draft
+    ) -> None:
+        """Check, keep and acknowledge chunk after chunk, while others are read already.
 
-    def _look_up(
-        self, root: Digest, offset: int, length: int, *, is_free: bool
-    ) -> tuple[Answer, memoryview]:
-        if not is_free:
-            return Answer.BUSY, memoryview(b"")
-        blob = self._source.get(root)
-        if blob is None:
-            return Answer.UNKNOWN, memoryview(b"")
-        if len(blob) != length or offset > length:
-            return Answer.OTHER_LENGTH, memoryview(b"")
-        return Answer.FOUND, memoryview(blob)
+        All that the holder may send unacknowledged is taken from the stream however long the disk
+        takes, or the multiplexer would give the stream up.
+        """
+        send, receive = trio.open_memory_channel[bytearray | Exception](CREDITS)
+        faults: list[Exception] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read_ahead, stream, request, draft.held, send)
+            try:
+                async for chunk in receive:
+                    if isinstance(chunk, Exception):
+                        raise chunk
+                    node = nodes[draft.held // request.chunk_bytes]
+                    await _run(request, _append, request, node, chunk, draft)
+                    with trio.fail_after(self.chunk_seconds):
+                        await stream.write(ACKNOWLEDGED)
+            except (FlockError, trio.TooSlowError) as fault:
+                faults.append(fault)  # a nursery would wrap it
+            nursery.cancel_scope.cancel()
+        if faults:
+            raise faults[0]
 
-    async def _write_chunks(self, stream: Stream, rest: memoryview) -> None:
-        """Send ``rest`` and wait until every chunk is acknowledged."""
-        waiting = 0
-        for start in range(0, len(rest), CHUNK_BYTES):
-            chunk = rest[start : start + CHUNK_BYTES]
-            with trio.fail_after(self._chunk_seconds):
-                if waiting == CREDITS:
-                    await stream.read_exact(1)
-                    waiting -= 1
-                await stream.write(bytes(chunk))
-            waiting += 1
-            self._counters.bytes_blobs += len(chunk)
-        with trio.fail_after(self._chunk_seconds):
-            await stream.read_exact(waiting)
-
-
-class _Pull:
-    """One blob on its way, with what went wrong so far."""
-
-    def __init__(self, root: Digest, length: int, data: bytearray, faults: list[str]) -> None:
-        self.root = root
-        self.length = length
-        self.data = data
-        self.faults = faults
-        self.is_busy = False
-
-    def note(self, holder: PeerId, reason: str) -> None:
-        log.debug("pull failed holder=%s cause=%s", peer_text(holder), reason)
-        self.faults.append(f"{peer_text(holder)}: {reason}")
-
-    def reject(self, holder: PeerId) -> None:
-        """Throw the bytes away: they are not what the root names."""
-        self.data = bytearray()
-        self.note(holder, "wrong bytes")
+    async def _read_ahead(
+        self,
+        stream: Stream,
+        request: Request,
+        start: int,
+        send: trio.MemorySendChannel[bytearray | Exception],
+    ) -> None:
+        async with send:
+            try:
+                for held in range(start, request.length, request.chunk_bytes):
+                    with trio.fail_after(self.chunk_seconds):
+                        size = min(request.chunk_bytes, request.length - held)
+                        chunk = await stream.read_exact(size)
+                    await send.send(chunk)
+            except (NetworkError, trio.TooSlowError) as fault:
+                await send.send(fault)
 
 
-def _holds(verify: Verify, data: bytearray) -> bool:
-    with memoryview(data) as view:
-        return verify(view)
+def _append(request: Request, node: Digest, chunk: bytearray, draft: Draft) -> None:
+    if request.nodes_of(chunk) != (node,):
+        raise _WrongBytes("wrong bytes")
+    draft.append(chunk)
+
+
+def _keep_what_is_right(request: Request, nodes: Sequence[Digest], draft: Draft) -> None:
+    """Cut the draft to the chunks that are under ``nodes``."""
+    right = 0
+    for node in nodes:
+        chunk = draft.read(right, min(request.chunk_bytes, request.length - right))
+        if not chunk or request.nodes_of(chunk) != (node,):
+            break
+        right += len(chunk)
+    draft.cut(right)
+
+
+async def _run(request: Request, function: Callable[..., None], *arguments: object) -> None:
+    """Call in a thread what hashes or writes a part of a long blob."""
+    if request.length >= THREAD_BYTES_MIN:
+        await trio.to_thread.run_sync(function, *arguments)
+    else:
+        function(*arguments)
 
 
 def _answer(peer: PeerId, code: int) -> Answer:

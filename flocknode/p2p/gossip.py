@@ -16,7 +16,7 @@ from flocknode.p2p.faults import OversizedError, PeerUnreachableError
 from flocknode.p2p.host import Host
 from flocknode.p2p.identity import peer_text
 from flocknode.p2p.keeper import Keeper
-from flocknode.p2p.rate import Bucket
+from flocknode.p2p.rate import Buckets
 from flocknode.p2p.router import NEIGHBOURS_MAX, Router, SafePubsub
 from flocknode.p2p.streams import LIBRARY_FAULTS
 from flocknode.primitives import PeerId
@@ -29,6 +29,7 @@ MESSAGES_BURST = 1_000.0
 
 Validate = Callable[[PeerId, str, bytes], Verdict]
 Deliver = Callable[[PeerId, str, bytes], None]
+Penalise = Callable[[PeerId, str], None]
 _JOIN_FAULTS: tuple[type[Exception], ...] = (*LIBRARY_FAULTS, trio.TooSlowError)
 log = logging.getLogger(__name__)
 
@@ -43,16 +44,20 @@ class Gossip:
         validate: Validate,
         deliver: Deliver,
         counters: Counters,
+        penalise: Penalise,
     ) -> None:
         self._host = host
+        self._penalise = penalise
         self._topics = topics
         self._validate = validate
         self._deliver = deliver
         self._counters = counters
         self._router = Router()
-        self._pubsub = SafePubsub(host.raw, self._router, topics, self._judge, self._count_sent)
+        self._pubsub = SafePubsub(
+            host.raw, self._router, topics, self._judge, self._count_sent, penalise
+        )
         self._keeper = Keeper(self._hold)
-        self._budgets: dict[ID, Bucket] = {}
+        self._budgets = Buckets(MESSAGES_PER_SECOND, MESSAGES_BURST)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -119,6 +124,7 @@ class Gossip:
             case Verdict.REJECT:
                 for topic in self._topics.intersection(message.topicIDs) or self._topics:
                     self._router.scorer.on_invalid_message(forwarder, topic)
+                self._penalise(PeerId(forwarder.to_bytes()), "gossip that is refused")
                 return False
             case Verdict.IGNORE:
                 return False
@@ -147,9 +153,7 @@ class Gossip:
     def _affords(self, forwarder: ID, topic: str) -> bool:
         if not self._router.scorer.allow_publish(forwarder, [topic]):
             return False
-        for stranger in self._budgets.keys() - self._pubsub.peers.keys() - {forwarder}:
-            del self._budgets[stranger]
-        budget = self._budgets.setdefault(forwarder, Bucket(MESSAGES_PER_SECOND, MESSAGES_BURST))
+        budget = self._budgets.of(PeerId(forwarder.to_bytes()))
         return budget.try_take(1, trio.current_time())
 
     def _ask(self, author: PeerId, topic: str, payload: bytes) -> Verdict:

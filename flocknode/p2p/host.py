@@ -2,12 +2,13 @@
 
 import logging
 import socket
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
 from libp2p import create_yamux_muxer_option, new_host
-from libp2p.abc import IHost, INetConn, INetStream
+from libp2p.abc import IHost, INetConn, INetStream, IRawConnection, ISecureConn
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key
 from libp2p.custom_types import TProtocol
 from libp2p.network.config import ConnectionConfig, RetryConfig
@@ -15,13 +16,16 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.transport.exceptions import SecurityUpgradeFailure
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrFault
 
 from flocknode.errors import ConfigurationError, UnavailableError
 from flocknode.p2p.faults import PeerUnreachableError
+from flocknode.p2p.gate import Gate
 from flocknode.p2p.identity import key_pair_of, parse_address, peer_text
 from flocknode.p2p.pulse import watch_pulses
+from flocknode.p2p.quota import StreamQuota
 from flocknode.p2p.streams import LIBRARY_FAULTS, Stream
 from flocknode.p2p.tuning import tune
 from flocknode.primitives import PeerId
@@ -30,6 +34,11 @@ DIAL_SECONDS = 10.0
 OPEN_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 CONNECTIONS_MAX = 512
+ADDRESSES_MAX = 4
+"""Addresses kept of a peer; they are tried in turn."""
+PEERS_MAX = 1_024
+_NO_ADDRESS = "/ip4/127.0.0.1/tcp/0"
+"""What the library chooses its transport by; a host that listens on nothing never binds it."""
 
 # More than eight handshakes at once starve each other until they time out: 190 simultaneous dials
 # lost up to half of their connections, the same graph dialled eight at a time lost none.
@@ -83,12 +92,16 @@ def _refuse_taken_port(address: Multiaddr) -> None:
 class Host:
     """Connections and streams of one node; everything above it sees peers, never libp2p ids."""
 
-    def __init__(self, seed: bytes, listen: str) -> None:
+    def __init__(self, seed: bytes, listen: str | None, gate: Gate) -> None:
+        """Without an address to ``listen`` on, a node only dials."""
         keys = key_pair_of(seed)
-        self._listen = _listen_address(listen)
+        self._listen = _listen_address(listen) if listen is not None else None
+        self._gate = gate
+        self._quota = StreamQuota()
+        self._nursery: trio.Nursery | None = None
         self.raw: IHost = new_host(
             key_pair=keys,
-            listen_addrs=[self._listen],
+            listen_addrs=[self._listen or _listen_address(_NO_ADDRESS)],
             # Noise alone: with the library's defaults anybody may speak plaintext as anybody.
             sec_opt={NOISE: NoiseTransport(keys, noise_privkey=create_noise_key().private_key)},
             muxer_opt=create_yamux_muxer_option(),
@@ -102,19 +115,27 @@ class Host:
         self._swarm.auto_connector.maybe_connect = _connect_nobody
         self._swarm.retry_config = RetryConfig(max_retries=0)
         self.peer = PeerId(self.raw.get_id().to_bytes())
-        self._addresses: dict[PeerId, str] = {}
+        self._addresses: OrderedDict[PeerId, tuple[str, ...]] = OrderedDict()
+        # The library would serve ping, identify and identify-push, which fills a book of addresses.
+        self.raw.multiselect.handlers.clear()
+        self._guard_connections()
+        self._guard_streams()
+        gate.expel = self._expel
 
     @property
     def address(self) -> str:
-        """The multiaddr to dial, with the peer id; known once the host listens."""
+        """The multiaddr to dial, with the peer id; known once the host listens, else empty."""
+        if self._listen is None:
+            return ""
         return f"{self.raw.get_transport_addrs()[0]}/p2p/{peer_text(self.peer)}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen until the block is left, then close every connection."""
-        _refuse_taken_port(self._listen)
-        async with self.raw.run([self._listen]):
-            if not self.raw.get_transport_addrs():
+        if self._listen:
+            _refuse_taken_port(self._listen)
+        async with self.raw.run([self._listen] if self._listen else []):
+            if self._listen and not self.raw.get_transport_addrs():
                 raise UnavailableError(
                     f"cannot listen on {self._listen}",
                     "stop the program that uses the port, or choose another listen address",
@@ -124,16 +145,22 @@ class Host:
             self.raw.get_addrs = lambda: addresses
             try:
                 async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
                     nursery.start_soon(watch_pulses, self._swarm)
+                    nursery.start_soon(self._gate.remember)
                     yield
                     nursery.cancel_scope.cancel()
             finally:
+                self._nursery = None
                 with trio.move_on_after(CLOSE_SECONDS) as scope:
                     scope.shield = True
                     await self._close()
 
     def know(self, peer: PeerId, address: str) -> None:
-        """Remember where ``peer`` listens; ``address`` may end in its ``/p2p/`` id."""
+        """Remember where ``peer`` listens; ``address`` may end in its ``/p2p/`` id.
+
+        The newest address is tried first, and a few older ones after it.
+        """
         if "/p2p/" in address:
             named, address = parse_address(address)
             if named != peer:
@@ -141,21 +168,51 @@ class Host:
                     f"the address of {peer_text(peer)} names {peer_text(named)}",
                     "correct the peer id or the address",
                 )
-        self._addresses[peer] = address
+        older = (known for known in self._addresses.get(peer, ()) if known != address)
+        self._addresses[peer] = (address, *older)[:ADDRESSES_MAX]
+        self._addresses.move_to_end(peer)
+        while len(self._addresses) > PEERS_MAX:
+            self._addresses.popitem(last=False)
+
+    def knows(self, peer: PeerId) -> bool:
+        """Tell whether an address of ``peer`` is known."""
+        return peer in self._addresses
 
     def is_connected(self, peer: PeerId) -> bool:
         return any(not conn.is_closed for conn in self._swarm.get_connections(ID(peer)))
 
+    def connected(self) -> frozenset[PeerId]:
+        """Return the peers with a connection that is open."""
+        return frozenset(
+            PeerId(connection.muxed_conn.peer_id.to_bytes())
+            for connection in self._swarm.get_connections()
+            if not connection.is_closed
+        )
+
+    def admit_only(self, members: frozenset[PeerId]) -> None:
+        """Refuse all but ``members`` from now on, and let go of others that are connected."""
+        self._gate.admit_only(members)
+        for peer in self.connected():
+            if not self._gate.admits(peer):
+                self._expel(peer)
+
     async def connect(self, peer: PeerId) -> None:
         """Dial ``peer`` unless it is connected; raises ``PeerUnreachableError``."""
         if self.is_connected(peer):
-            return
-        address = self._addresses.get(peer)
-        if address is None:
-            raise PeerUnreachableError(peer, "no address is known")
-        async with DIALS:
-            if not self.is_connected(peer):
-                await self._dial(peer, address)
+            return None
+        addresses = self._addresses.get(peer, ())
+        fault = PeerUnreachableError(peer, "no address is known")
+        if not self._gate.admits(peer):
+            raise PeerUnreachableError(peer, "banned, or no member")
+        for address in addresses:
+            async with DIALS:
+                if self.is_connected(peer):
+                    return None
+                try:
+                    return await self._dial(peer, address)
+                except PeerUnreachableError as unreachable:
+                    fault = unreachable
+        raise fault
 
     async def _dial(self, peer: PeerId, address: str) -> None:
         name = ID(peer)
@@ -193,6 +250,43 @@ class Host:
                 await stream.reset()
 
         self.raw.set_stream_handler(TProtocol(protocol), guarded)
+
+    def _guard_connections(self) -> None:
+        """Turn away whom the gate does not admit, once noise has proven who it is."""
+        upgrader = self._swarm.upgrader
+        secure = upgrader.upgrade_security
+
+        async def admitted(
+            raw: IRawConnection, is_initiator: bool, peer_id: ID | None = None
+        ) -> ISecureConn:
+            connection = await secure(raw, is_initiator, peer_id)
+            peer = PeerId(connection.get_remote_peer().to_bytes())
+            if not self._gate.admits(peer):
+                await connection.close()
+                raise SecurityUpgradeFailure(f"{peer_text(peer)} is not admitted")
+            return connection
+
+        upgrader.upgrade_security = admitted
+
+    def _guard_streams(self) -> None:
+        """Count streams before they are negotiated: each is a task, whatever it asks for."""
+        handle = self._swarm.common_stream_handler
+
+        async def counted(raw: INetStream) -> None:
+            peer = PeerId(raw.muxed_conn.peer_id.to_bytes())
+            with self._quota.stream(peer, trio.current_time()) as is_free:
+                if is_free:
+                    await handle(raw)
+                else:
+                    await Stream(raw).reset()
+
+        self._swarm.set_stream_handler(counted)
+
+    def _expel(self, peer: PeerId) -> None:
+        """Close the connections of ``peer``, a moment later."""
+        if self._nursery is not None:
+            for connection in self._swarm.get_connections(ID(peer)):
+                self._nursery.start_soon(_close_connection, connection)
 
     async def _close(self) -> None:
         # Each connection takes the library 0.1 s to close, so all of them close at once.

@@ -1,7 +1,7 @@
 """Persistent streams to chosen peers: one per pair, whoever opened it."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
@@ -12,7 +12,7 @@ from flocknode.p2p.host import Host
 from flocknode.p2p.identity import peer_text
 from flocknode.p2p.keeper import Keeper
 from flocknode.p2p.link import Link
-from flocknode.p2p.rate import Bucket
+from flocknode.p2p.rate import Buckets
 from flocknode.p2p.streams import Stream
 from flocknode.primitives import PeerId
 
@@ -45,24 +45,31 @@ def gives_way(*, newer_is_ours: bool, older_is_ours: bool, we_are_lower: bool, a
 class Links:
     """The links of one node; frames go out in order and whole, or ``send`` says no."""
 
-    def __init__(self, host: Host, may_link: MayLink, receive: Receive, counters: Counters) -> None:
+    def __init__(
+        self,
+        host: Host,
+        may_link: MayLink,
+        receive: Receive,
+        counters: Counters,
+        penalise: Callable[[PeerId, str], None],
+    ) -> None:
         self._host = host
         self._may_link = may_link
         self._receive = receive
         self._counters = counters
+        self._penalise = penalise
         self._keeper = Keeper(self._hold)
         self._links: dict[PeerId, Link] = {}
-        self._budgets: dict[PeerId, tuple[Bucket, Bucket]] = {}
+        self._frames = Buckets(FRAMES_PER_SECOND, FRAMES_BURST)
+        self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
         host.serve(PROTOCOL, self._accept)
 
     async def run(self) -> None:
         """Keep the wanted links until cancelled."""
         await self._keeper.run()
 
-    def keep(self, peers: Mapping[PeerId, str]) -> None:
-        """Make ``peers`` the wanted ones, dialled at these addresses; others are let go."""
-        for peer, address in peers.items():
-            self._host.know(peer, address)
+    def keep(self, peers: Iterable[PeerId]) -> None:
+        """Make ``peers`` the wanted ones; others are let go."""
         for peer in self._keeper.want(peers):
             if peer in self._links and not self._may_link(peer):
                 self._links[peer].retire()
@@ -136,7 +143,7 @@ class Links:
     async def _read(self, link: Link) -> None:
         """Hand on the frames of ``link`` until it ends."""
         unframer = Unframer()
-        frames, volume = self._budget(link.peer)
+        frames, volume = self._frames.of(link.peer), self._volumes.of(link.peer)
         with link.reading:
             try:
                 while True:
@@ -148,14 +155,7 @@ class Links:
                         if delay > 0:
                             await trio.sleep(delay)
                         await self._receive(link.peer, payload)
-            except (StreamLostError, OversizedError) as fault:
+            except StreamLostError as fault:
                 log.debug("link ended peer=%s cause=%s", peer_text(link.peer), fault)
-
-    def _budget(self, peer: PeerId) -> tuple[Bucket, Bucket]:
-        """Return the peer's frame and byte budgets, which a new link does not renew."""
-        for stranger in self._budgets.keys() - self._links.keys() - {peer}:
-            del self._budgets[stranger]
-        return self._budgets.setdefault(
-            peer,
-            (Bucket(FRAMES_PER_SECOND, FRAMES_BURST), Bucket(BYTES_PER_SECOND, BYTES_BURST)),
-        )
+            except OversizedError as fault:
+                self._penalise(link.peer, f"a frame of {fault}")

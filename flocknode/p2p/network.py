@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 import trio
 
-from flocknode.p2p.blobs import Blobs, BlobSource, Verify
+from flocknode.crypto.merkle import LEAF_BYTES, TreeKind
+from flocknode.p2p.blobs import CHUNK_SECONDS, Puller
 from flocknode.p2p.counters import Counters
+from flocknode.p2p.gate import Gate
 from flocknode.p2p.gossip import Gossip, Validate
 from flocknode.p2p.host import Host
 from flocknode.p2p.links import Links
+from flocknode.p2p.serving import BlobSource, Server
+from flocknode.ports import BanRecord, Draft
 from flocknode.primitives import Digest, PeerId
 
 INCOMING_MAX = 1_024
@@ -38,21 +42,27 @@ class Network:
     def __init__(
         self,
         seed: bytes,
-        listen: str,
+        listen: str | None,
         *,
         validate: Validate,
         may_link: Callable[[PeerId], bool],
         blobs: BlobSource,
         topics: Iterable[str],
+        bans: BanRecord,
+        guests: frozenset[PeerId] = frozenset(),
+        is_open: bool = False,
     ) -> None:
+        """Let in ``guests`` whoever the members are, and everyone if it ``is_open``."""
         self.counters = Counters()
         self._send, self.incoming = trio.open_memory_channel[Frame](INCOMING_MAX)
-        self._host = Host(seed, listen)
+        self._gate = Gate(bans, guests, is_open=is_open)
+        self._host = Host(seed, listen, self._gate)
         self._gossip = Gossip(
-            self._host, frozenset(topics), validate, self._take_gossip, self.counters
+            self._host, frozenset(topics), validate, self._take_gossip, self.counters, self.penalise
         )
-        self._links = Links(self._host, may_link, self._take_frame, self.counters)
-        self._blobs = Blobs(self._host, blobs, self.counters)
+        self._links = Links(self._host, may_link, self._take_frame, self.counters, self.penalise)
+        self._server = Server(self._host, blobs, self.counters, CHUNK_SECONDS)
+        self._puller = Puller(self._host, self.penalise, CHUNK_SECONDS)
         self.peer = self._host.peer
 
     @property
@@ -74,6 +84,15 @@ class Network:
             task_status.started()
             await trio.sleep_forever()
 
+    def admit(self, members: frozenset[PeerId]) -> None:
+        """Let nobody else connect from now on; until the first call everyone may."""
+        self._host.admit_only(members)
+
+    def penalise(self, peer: PeerId, reason: str) -> None:
+        """Count a fault of ``peer``; too many end its connections and ban it for a time."""
+        if peer != self.peer:
+            self._gate.penalise(peer, reason)
+
     async def publish(self, topic: str, payload: bytes) -> None:
         """Gossip ``payload`` of at most 60 kB to the neighbours, who forward it."""
         await self._gossip.publish(topic, payload)
@@ -82,16 +101,22 @@ class Network:
         """Queue a frame of at most 96 KiB; False without a link or with a full queue."""
         return self._links.send(peer, payload)
 
-    def keep(self, peers: Mapping[PeerId, str]) -> None:
-        """Hold links with exactly ``peers``, dialled at these addresses."""
-        self._links.keep(self._others(peers))
+    def keep(self, peers: Iterable[PeerId]) -> None:
+        """Hold links with exactly ``peers``, dialled where they are known to listen.
+
+        A node that is one of them leaves it to those of a lower id to dial it: all of them keep
+        one another, and two that dial each other would end with two connections.
+        """
+        wanted = frozenset(peers)
+        floor = self.peer if self.peer in wanted else PeerId(b"")
+        self._links.keep(peer for peer in wanted if peer > floor)
 
     def neighbours(self, peers: Mapping[PeerId, str]) -> None:
         """Exchange gossip with ``peers`` and with whoever chose us."""
         self._gossip.choose(self._others(peers))
 
     def know(self, peers: Mapping[PeerId, str]) -> None:
-        """Remember where ``peers`` listen, to pull blobs from them."""
+        """Remember where ``peers`` listen."""
         for peer, address in self._others(peers).items():
             self._host.know(peer, address)
 
@@ -108,13 +133,23 @@ class Network:
         return self._gossip.score(peer, topic)
 
     async def fetch(
-        self, root: Digest, length: int, holders: Sequence[PeerId], verify: Verify
-    ) -> bytes:
-        """Pull the ``length`` bytes of ``root`` from the first of ``holders`` that has them.
+        self,
+        root: Digest,
+        kind: TreeKind,
+        length: int,
+        holders: Sequence[PeerId],
+        draft: Draft,
+        leaf_bytes: int = LEAF_BYTES,
+    ) -> None:
+        """Pull what ``draft`` lacks of the ``length`` bytes of ``root`` from one holder or more.
 
-        Raises ``BlobUnavailableError`` when every holder failed.
+        Raises ``BlobUnavailableError`` when every holder failed; what came stays in the draft.
         """
-        return await self._blobs.fetch(root, length, holders, verify)
+        await self._puller.fetch(root, kind, length, holders, draft, leaf_bytes)
+
+    def offer(self, root: Digest, peers: Iterable[PeerId]) -> None:
+        """Serve ``root`` to ``peers`` only, once each, besides those that it was offered to."""
+        self._server.offer(root, peers)
 
     def _others(self, peers: Mapping[PeerId, str]) -> dict[PeerId, str]:
         return {peer: address for peer, address in peers.items() if peer != self.peer}

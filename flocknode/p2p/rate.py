@@ -1,6 +1,11 @@
 """A bound on how fast a peer may make this node work."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
+
+from flocknode.primitives import PeerId
+
+PEERS_MAX = 1_024
 
 
 @dataclass(slots=True)
@@ -34,3 +39,20 @@ class Bucket:
             gained = (now - self._filled_at) * self.rate
             self._level = min(self.burst, self._level + gained)
             self._filled_at = now
+
+
+class Buckets:
+    """A bucket for each peer, kept when it leaves: coming back is no way to a full one."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._buckets: OrderedDict[PeerId, Bucket] = OrderedDict()
+
+    def of(self, peer: PeerId) -> Bucket:
+        """Return the peer's bucket; that of whoever was longest away makes room for a new one."""
+        bucket = self._buckets.setdefault(peer, Bucket(self._rate, self._burst))
+        self._buckets.move_to_end(peer)
+        while len(self._buckets) > PEERS_MAX:
+            self._buckets.popitem(last=False)
+        return bucket

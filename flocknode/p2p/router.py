@@ -7,7 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import trio
+from google.protobuf.message import DecodeError
 from libp2p.abc import INetStream
+from libp2p.io.exceptions import MessageTooLarge
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
@@ -15,6 +17,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 
 from flocknode.p2p.identity import peer_text
+from flocknode.p2p.rate import Bucket, Buckets
 from flocknode.p2p.streams import LIBRARY_FAULTS, READ_BYTES_MAX
 from flocknode.primitives import PeerId
 
@@ -26,6 +29,8 @@ NEIGHBOURS_MAX = 8
 MESH_MAX = GUESTS_MAX + NEIGHBOURS_MAX
 """Every neighbour is a mesh edge, so nobody is pruned into a back-off of 60 s."""
 BACK_OFF_SECONDS = 60
+BYTES_PER_SECOND = 4.0 * 2**20
+BYTES_BURST = 32.0 * 2**20
 SEEN_MAX = 1 << 16
 SEEN_SECONDS = 120.0
 
@@ -100,10 +105,14 @@ class Router(GossipSub):  # type: ignore[misc]  # libp2p is untyped
 
 
 class _Buffered:
-    """The part of a stream that Pubsub reads, which asks for every length byte by byte."""
+    """The part of a stream that Pubsub reads, which asks for every length byte by byte.
 
-    def __init__(self, raw: INetStream) -> None:
+    All of a peer's gossip, control messages included, comes at most at the rate of ``volume``.
+    """
+
+    def __init__(self, raw: INetStream, volume: Bucket) -> None:
         self._raw = raw
+        self._volume = volume
         self._ahead = bytearray()
         self.muxed_conn = raw.muxed_conn
         self.metric_send_channel = raw.metric_send_channel
@@ -111,6 +120,7 @@ class _Buffered:
     async def read(self, n: int) -> bytes:
         if not self._ahead:
             self._ahead += await self._raw.read(READ_BYTES_MAX)
+            await trio.sleep(self._volume.take(len(self._ahead), trio.current_time()))
         piece = bytes(self._ahead[:n])
         del self._ahead[:n]
         return piece
@@ -135,6 +145,7 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
         topics: frozenset[str],
         judge: Callable[[ID, rpc_pb2.Message], bool],
         on_sent: Callable[[int], None],
+        penalise: Callable[[PeerId, str], None],
     ) -> None:
         super().__init__(host, router, max_inbound_rpc_size=RPC_BYTES_MAX, allowed_topics=topics)
         vars(self)["seen_messages"].stop()
@@ -144,6 +155,8 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
         self.chosen: set[ID] = set()
         self._judge = judge
         self._on_sent = on_sent
+        self._penalise = penalise
+        self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
         self._guests: dict[ID, INetStream] = {}
         self._opening: set[ID] = set()
         self._write_locks: dict[INetStream, trio.Lock] = {}
@@ -174,7 +187,10 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
         self._guests[peer_id] = stream
         self.manager.run_task(self._handle_new_peer_with_retry, peer_id)
         try:
-            await self.continuously_read_stream(_Buffered(stream))
+            volume = self._volumes.of(PeerId(peer_id.to_bytes()))
+            await self.continuously_read_stream(_Buffered(stream, volume))
+        except (DecodeError, MessageTooLarge) as fault:
+            self._penalise(PeerId(peer_id.to_bytes()), f"gossip that is none: {fault}")
         except Exception as fault:  # a library task's root: it kills the host
             log.info("pubsub stream failed peer=%s cause=%r", _name(peer_id), fault)
         if self._guests.get(peer_id) is stream:

@@ -47,6 +47,7 @@ from flocknode.protocol.events import (
 )
 from flocknode.protocol.gossip_rules import (
     GossipReject,
+    ValidContribution,
     check_attestation,
     check_bundle,
     check_header,
@@ -65,6 +66,7 @@ from flocknode.protocol.proposal import Proposer
 from flocknode.protocol.resealing import Resealer
 from flocknode.protocol.sealing_keys import KeyExchange
 from flocknode.protocol.seating import Seating
+from flocknode.protocol.spreading import is_long, may_ask
 from flocknode.protocol.unmasking import Unmasker
 
 
@@ -104,9 +106,12 @@ class SeatDuties:
 
     def tick(self, tip: AttemptView, timestamp: int, now: Seconds) -> list[Effect]:
         """Repeat what is still open."""
+        if tip.proposal:
+            return []
+        pulls = self.attester.fetch_attested(now)
         if tip.accepted:
-            return self.unmasker.tick(now) if not tip.proposal else []
-        return self.keys.tick(now) + self.attester.tick(timestamp, now, is_open=True)
+            return pulls + self.unmasker.tick(now)
+        return pulls + self.keys.tick(now) + self.attester.tick(timestamp, now, is_open=True)
 
 
 class Attempt:
@@ -241,6 +246,16 @@ class Attempt:
             self.seat.attester.fetch_failed(root)
         return []
 
+    def vectors_lost(self, roots: tuple[Digest, ...]) -> None:
+        """Do without what had to make room until it has come again."""
+        if self.seating.drawn.model_root in roots:
+            self._has_model = False
+        if self.seat:
+            self.seat.has_model = self._has_model
+            self.seat.attester.vectors_lost(roots)
+            self.seat.unmasker.vectors_lost(roots)
+            self.seat.proposer.vectors_lost()
+
     def resealed(self, event: Resealed) -> list[Effect]:
         return self.seat.resealer.resealed(event) if self.seat else []
 
@@ -323,9 +338,18 @@ class Attempt:
         if message.vector:
             length = self.seating.vector_bytes
             check_vector(message.vector, header.root, TreeKind.MASKED_VECTOR, length)
-        effects = self.seat.attester.receive(valid, message.vector, sender)
+        holder = sender if self._may_ask(valid, sender, now) else None
+        effects = self.seat.attester.receive(valid, message.vector, holder)
         kept = self._remember(sender, Contribution(message.header, b""), effects)
         return kept + self._collected(self.seat, now)
+
+    def _may_ask(self, valid: ValidContribution, sender: PeerId, now: Seconds) -> bool:
+        """Tell whether to pull a vector from ``sender``: from its trainer only in turn."""
+        assert self.seat is not None
+        seating, index, root = self.seating, valid.header.index, valid.header.root
+        if not is_long(seating) or sender != seating.roster.entries[index].peer:
+            return True
+        return may_ask(seating, index, root, self.seat.seat, self._pace, now)
 
     def _remember(self, sender: PeerId, message: Message, effects: list[Effect]) -> list[Effect]:
         """Remember a message that had effects, and have it remembered before they leave."""

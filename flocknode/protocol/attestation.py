@@ -41,8 +41,13 @@ class Attester:
         self._mine: AttestationMessage | None = None
         self.attestations = Attestations(seating, seat)
 
-    def receive(self, valid: ValidContribution, vector: bytes, sender: PeerId) -> list[Effect]:
-        """Take a checked contribution; an empty ``vector`` is pulled from its sender."""
+    def receive(
+        self, valid: ValidContribution, vector: bytes, sender: PeerId | None
+    ) -> list[Effect]:
+        """Take a checked contribution; an empty ``vector`` is pulled from its sender.
+
+        Without a sender to ask it is looked for here: the node may have been restarted.
+        """
         effects: list[Effect] = []
         root = valid.header.root
         if valid.digest not in self._contributions:
@@ -55,8 +60,32 @@ class Attester:
             effects.append(Hold(root, vector))
         elif root not in self._vectors and root not in self._fetching:
             self._fetching.add(root)
-            effects.append(self._fetch(root, sender))
+            effects.append(self._fetch(root, (sender,) if sender else ()))
         return effects
+
+    def fetch_attested(self, now: Seconds) -> list[Effect]:
+        """Pull the vectors that are lacking from the seats that attest them."""
+        effects: list[Effect] = []
+        for digest, contribution in self._contributions.items():
+            root = contribution.header.root
+            if root in self._vectors or root in self._fetching:
+                continue
+            seats = [s for s, m in self._heard.items() if digest in m.headers and s != self._seat]
+            if seats and self._pace.every(("pull", root), now):
+                # Different seats start with different holders.
+                seats.sort(key=lambda seat: (seat - self._seat) % self._seating.terms.seats)
+                self._fetching.add(root)
+                effects.append(self._fetch(root, tuple(self._seating.peers[s] for s in seats)))
+        return effects
+
+    def holds_vectors(self, roots: Iterable[Digest]) -> bool:
+        return self._vectors.keys() >= set(roots)
+
+    def vectors_lost(self, roots: Iterable[Digest]) -> None:
+        """Note that vectors had to make room; those that are needed come again."""
+        for root in roots:
+            self._vectors.pop(root, None)
+            self._fetching.discard(root)
 
     def vector_held(self, root: Digest) -> None:
         self._vectors.setdefault(root, b"")
@@ -196,9 +225,9 @@ class Attester:
             OpenCapsule(self._seating, valid.digest, header.index, self._seat, capsule, commitment)
         ]
 
-    def _fetch(self, root: Digest, sender: PeerId) -> Fetch:
+    def _fetch(self, root: Digest, holders: tuple[PeerId, ...]) -> Fetch:
         length = self._seating.vector_bytes
-        return Fetch(root, TreeKind.MASKED_VECTOR, length, (sender,))
+        return Fetch(root, TreeKind.MASKED_VECTOR, length, holders)
 
     def _has_room_for(self, valid: ValidContribution) -> bool:
         """Tell whether to keep another header; what the committee attests always has room."""

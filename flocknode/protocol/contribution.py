@@ -10,11 +10,21 @@ from flocknode.messages.wire import (
     WantKeys,
 )
 from flocknode.primitives import Seconds
-from flocknode.protocol.effects import AskConsent, Effect, MaskDelta, Publish, Send, Sign, Train
+from flocknode.protocol.effects import (
+    AskConsent,
+    Effect,
+    MaskDelta,
+    Offer,
+    Publish,
+    Send,
+    Sign,
+    Train,
+)
 from flocknode.protocol.events import ConsentGiven, DeltaMasked
 from flocknode.protocol.pace import IMPATIENT_SECONDS, Pace
 from flocknode.protocol.roster import RosterEntry
 from flocknode.protocol.seating import Seating
+from flocknode.protocol.spreading import is_long, offered
 
 
 class Contributor:
@@ -101,7 +111,7 @@ class Contributor:
         )
         self._contribution = Contribution(encode(header), masked.vector)
         self._pace.mark("contribution", now)
-        return [Send(self._seating.peers, self._contribution), Publish(header)]
+        return [*self._send(now), Publish(header)]
 
     def tick(self, now: Seconds, *, is_open: bool) -> list[Effect]:
         """Ask for keys that gossip did not bring; repeat the contribution while it counts."""
@@ -113,8 +123,21 @@ class Contributor:
         if not self._keys and self._pace.after("keys", now, IMPATIENT_SECONDS):
             return self._ask_keys(now)
         if self._contribution and self._pace.every("contribution", now):
-            return [Send(self._seating.peers, self._contribution)]
+            return self._send(now)
         return []
+
+    def _send(self, now: Seconds) -> list[Effect]:
+        """Send the contribution to all seats; a long vector is offered to a few of them."""
+        assert self._contribution is not None
+        assert self._masked is not None
+        send = Send(self._seating.peers, self._contribution)
+        if not is_long(self._seating):
+            return [send]
+        root = self._masked.root
+        return [
+            Offer(root, offered(self._seating, self._entry.index, root, self._pace, now)),
+            send,
+        ]
 
     def _ask_keys(self, now: Seconds) -> list[Effect]:
         if not self._pace.every("want keys", now, IMPATIENT_SECONDS):

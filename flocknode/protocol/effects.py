@@ -65,6 +65,14 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """Give the bytes under ``root`` to ``peers`` only, besides those of earlier offers."""
+
+    root: Digest
+    peers: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MakeSealingKey:
     """Answered by ``SealingKeyMade``, always with one key; its secret half stays with the vault."""
 
@@ -182,6 +190,7 @@ Effect = (
     | Submit
     | Fetch
     | Hold
+    | Offer
     | MakeSealingKey
     | Train
     | AskConsent

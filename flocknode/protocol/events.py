@@ -59,6 +59,13 @@ class FetchFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorsLost:
+    """The bytes under ``roots`` were held and are not any more."""
+
+    roots: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Trained:
     """Local training from ``model_root`` finished; the delta is with the vault."""
 
@@ -136,6 +143,7 @@ Event = (
     | SealingKeyMade
     | VectorHeld
     | FetchFailed
+    | VectorsLost
     | Trained
     | ConsentGiven
     | DeltaMasked

@@ -102,6 +102,10 @@ class Includer:
             known = form_set(self._attester.held_of(trainers), self._seating)
         return known if known and known.root == root else None
 
+    def holds_vectors(self, chosen: InclusionSet) -> bool:
+        """Tell whether all that the set sums is here."""
+        return self._attester.holds_vectors(chosen.vectors)
+
     def sum_of(self, root: Digest) -> MasksSummed | None:
         return self._sums.get(root)
 

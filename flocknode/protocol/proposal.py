@@ -52,6 +52,10 @@ class Proposer:
             return self._compute(accepted, roots)
         return self._offer_if_due(accepted, roots, timestamp, now)
 
+    def vectors_lost(self) -> None:
+        """Compute anew what could not be computed, once everything is here again."""
+        self._computing.intersection_update(self._computed)
+
     def computed(self, event: AggregateComputed) -> None:
         self._computed[event.mask_roots] = event
 
@@ -143,6 +147,8 @@ class Proposer:
     def _compute(self, accepted: SetAccepted, roots: tuple[Digest, ...]) -> list[Effect]:
         chosen = self._includer.set_of(accepted.inclusion_root, accepted.trainers)
         if chosen is None or roots in self._computing:
+            return []
+        if not self._includer.holds_vectors(chosen):
             return []
         self._computing.add(roots)
         return [ComputeAggregate(self._seating, chosen.vectors, roots, accepted.weight)]

@@ -33,6 +33,7 @@ from flocknode.protocol.events import (
     Tick,
     Trained,
     VectorHeld,
+    VectorsLost,
 )
 from flocknode.protocol.gossip_memory import GossipMemory
 from flocknode.protocol.gossip_rules import (
@@ -87,6 +88,11 @@ class RoundMachine:
         return self._attempt
 
     @property
+    def trainers(self) -> frozenset[PeerId]:
+        """Return the peers of the roster."""
+        return frozenset(entry.peer for entry in self._roster.entries)
+
+    @property
     def contributions(self) -> int:
         """Number of trainers whose contribution this node's seat holds; 0 without a seat."""
         seat = self._attempt.seat if self._attempt else None
@@ -106,6 +112,8 @@ class RoundMachine:
                 return self._vector_held(root, now)
             case FetchFailed(root):
                 return attempt.fetch_failed(root) if attempt else []
+            case VectorsLost(roots):
+                return self._vectors_lost(roots)
             case Trained(round_, model_root):
                 return self._trained(round_, model_root)
             case ConsentGiven():
@@ -236,13 +244,13 @@ class RoundMachine:
         tip = self._tip.attempt.drawn
         if ctx in self._seatings and (tip is None or tip.ctx != ctx):
             return
-        if not self._is_member(sender) or len(self._early) >= EARLY_MESSAGES_MAX:
+        if not self.is_member(sender) or len(self._early) >= EARLY_MESSAGES_MAX:
             return
         if sum(known == sender for known, _, _ in self._early) < EARLY_PER_SENDER_MAX:
             self._early.append((sender, ctx, message))
 
-    def _is_member(self, peer: PeerId) -> bool:
-        """Tell whether ``peer`` is a trainer or a validator: a stranger has no early say."""
+    def is_member(self, peer: PeerId) -> bool:
+        """Tell whether ``peer`` is a trainer or a validator: a stranger has no say."""
         validators = self._tip.validators.values()
         return any(peer == keys.peer for keys in validators) or any(
             peer == entry.peer for entry in self._roster.entries
@@ -264,6 +272,12 @@ class RoundMachine:
             self._keep_model(root)
             return self._use_model()
         return self._attempt.vector_held(root, now) if self._attempt else []
+
+    def _vectors_lost(self, roots: tuple[Digest, ...]) -> list[Effect]:
+        self._models = [root for root in self._models if root not in roots]
+        if self._attempt:
+            self._attempt.vectors_lost(roots)
+        return []
 
     def _use_model(self) -> list[Effect]:
         """Let the attempt go on once its model is here."""

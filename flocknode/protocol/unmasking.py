@@ -1,14 +1,17 @@
 """Step 7: once the set and the demand window are final, seats open their mask roots and sums."""
 
+from collections.abc import Iterable
+
 from flocknode.crypto.hashing import mask_commitment
 from flocknode.crypto.merkle import TreeKind
+from flocknode.messages.limits import INLINE_VECTOR_MAX
 from flocknode.messages.statements import MaskRoot
 from flocknode.messages.wire import MaskRootMessage
 from flocknode.primitives import Digest, Seconds
 from flocknode.protocol.effects import Effect, Fetch, Hold, Send, ServeMaskSum, Sign
 from flocknode.protocol.inclusion import Includer
 from flocknode.protocol.ledger import SetAccepted
-from flocknode.protocol.pace import Pace
+from flocknode.protocol.pace import GRACE_SECONDS, Pace
 from flocknode.protocol.sealing_keys import others
 from flocknode.protocol.seating import Seating
 
@@ -86,6 +89,10 @@ class Unmasker:
     def vector_held(self, root: Digest) -> None:
         self._held.add(root)
 
+    def vectors_lost(self, roots: Iterable[Digest]) -> None:
+        """Note that sums had to make room; those that are needed come again."""
+        self._held.difference_update(roots)
+
     def choose(self, accepted: SetAccepted, timestamp: int) -> tuple[Digest, ...] | None:
         """Return the root that counts for each column, or None while one is open."""
         late = timestamp >= self._seating.root_deadline(accepted.accepted_at)
@@ -119,10 +126,15 @@ class Unmasker:
     def fetch_missing(
         self, accepted: SetAccepted, roots: tuple[Digest, ...], now: Seconds
     ) -> list[Effect]:
-        """Pull the sums that did not travel inline from whoever signed them."""
+        """Pull the sums that did not travel inline from whoever signed them.
+
+        A short one is on its way from the column's first seat, whose root may come after others'.
+        """
+        is_short = self._seating.vector_bytes <= INLINE_VECTOR_MAX
         return [
             effect
             for column, root in enumerate(roots)
+            if not is_short or self._pace.after(("inline", root), now, GRACE_SECONDS)
             for effect in self._fetch(root, self._signers(column, accepted)[root], now)
         ]
 

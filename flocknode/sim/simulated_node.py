@@ -1,6 +1,7 @@
 """A node of the simulated world: a real machine and vault, a store, and a process that may die."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
@@ -76,6 +77,8 @@ class SimulatedNode:
         self.signatures: list[tuple[Statement, bytes]] = []
         self.refused: list[Statement] = []
         self.penalties: list[tuple[PeerId, str]] = []
+        self.offers: dict[Digest, set[PeerId]] = {}
+        self.uploads: Counter[Digest] = Counter()
         self.onion = [Digest(draw(32))]
         while len(self.onion) < ONION_LAYERS:
             self.onion.append(keccak256(self.onion[-1]))
@@ -106,6 +109,14 @@ class SimulatedNode:
             self.key.address, world.domain, TASK, world.roster, world.initial_root
         )
         self.blobs.put(world.initial_root, world.initial_model)
+
+    def give(self, root: Digest, peer: PeerId) -> bytes | memoryview | None:
+        """Return the bytes of ``root`` if ``peer`` may have them, and count that."""
+        if root in self.offers and peer not in self.offers[root]:
+            return None
+        data = self.blobs.get(root)
+        self.uploads[root] += data is not None
+        return data
 
     def sign(self, statement: Statement) -> list[Signed]:
         """Record, then sign; nothing if the slot holds another statement."""

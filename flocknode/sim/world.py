@@ -26,6 +26,7 @@ from flocknode.protocol.effects import (
     Hold,
     MakeSealingKey,
     MaskDelta,
+    Offer,
     OpenCapsule,
     Penalise,
     Publish,
@@ -256,6 +257,8 @@ class World:
                 self._fetch(node, root, TreeKind(kind), length, holders)
             case Hold(root, data):
                 node.blobs.put(root, data)
+            case Offer(root, peers):
+                node.offers.setdefault(root, set()).update(peers)
             case MakeSealingKey(seating):
                 return [node.vault.make_sealing_key(seating)]
             case Train(round_, model_root):
@@ -320,9 +323,9 @@ class World:
             return self._schedule(0, node, VectorHeld(root))
         for peer in holders:
             holder = self._by_peer[peer]
-            data = None if holder.crashed else holder.blobs.get(root)
+            data = None if holder.crashed else holder.give(root, node.peer)
             if data and len(data) == length and tree_root(kind, data) == root:
-                node.blobs.put(root, data)
+                node.blobs.put(root, bytes(data))
                 return self._schedule(0.05, node, VectorHeld(root))
         return self._schedule(0.5, node, FetchFailed(root))
 

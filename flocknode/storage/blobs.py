@@ -1,20 +1,27 @@
 """Bytes by content address, in memory at once and on disk a moment later; bounded."""
 
 import logging
+import mmap
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flocknode.crypto.errors import TreeError
-from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.merkle import TreeKind, root_of_subtrees, subtrees, tree_root
 from flocknode.messages.statements import RECORD_BYTES
-from flocknode.node.blobs import MemoryBlobs
+from flocknode.node.blobs import MemoryBlobs, MemoryDraft
 from flocknode.primitives import Digest
-from flocknode.storage.files import PARTIAL_SUFFIX, write_whole
+from flocknode.storage.drafts import DRAFT_SUFFIX, FileDraft, draft_path, drop_oldest
+from flocknode.storage.files import PARTIAL_SUFFIX, sync_folder, write_whole
 
 FOLDER = "blobs"
 DISK_BYTES_MAX = 8 << 30
-MEMORY_BYTES_MAX = 1 << 30
+MEMORY_BYTES_MAX = 256 << 20
+MAPPED_BYTES_MIN = 1 << 20
+"""A longer blob is drafted in a file and read through a map of it: the system keeps in memory what
+is in use, once, and the process nothing."""
+HASHED_LEAVES = 1 << 14
 
 _WRITER = ThreadPoolExecutor(1, thread_name_prefix="blobs")
 """One thread for all nodes of a process: many would crowd out the loop."""
@@ -26,7 +33,8 @@ class DiskBlobs:
     """A blob store whose newest blobs a restarted node finds again.
 
     Nothing that leaves the node waits for the disk: peers have, or can give, every blob. A thread
-    writes each as a file named by its root; what is read back is checked against that name.
+    writes each as a file named by its root; what another process wrote is checked against that
+    name. Files are never changed, only replaced and unlinked, so a map of one stays good.
     """
 
     def __init__(
@@ -42,10 +50,12 @@ class DiskBlobs:
             partial.unlink()
         self._memory = MemoryBlobs(memory_bytes_max)
         self._disk_bytes_max = disk_bytes_max
+        drop_oldest(self._folder)
         self._sizes = _sizes_by_age(self._folder)
+        self._checked: set[Digest] = set()
         self._guard = threading.Lock()
 
-    def put(self, root: Digest, data: bytes) -> None:
+    def put(self, root: Digest, data: bytes | memoryview) -> None:
         """Keep ``data``, whose root the caller has checked."""
         self._memory.put(root, data)
         with self._guard:
@@ -54,7 +64,7 @@ class DiskBlobs:
             self._sizes[root] = len(data)
         _WRITER.submit(self._write, root, data)
 
-    def get(self, root: Digest) -> bytes | None:
+    def get(self, root: Digest) -> bytes | memoryview | None:
         held = self._memory.get(root)
         return self._read(root) if held is None else held
 
@@ -62,25 +72,58 @@ class DiskBlobs:
         self._memory.discard(root)
         with self._guard:
             self._sizes.pop(root, None)
+            self._checked.discard(root)
             self._path(root).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Write what is still to be written."""
         _WRITER.submit(int).result()
 
-    def _read(self, root: Digest) -> bytes | None:
+    def draft(self, root: Digest, length: int) -> FileDraft | MemoryDraft:
+        """Return what was pulled of ``root`` so far, perhaps by a process that is no more."""
+        if length < MAPPED_BYTES_MIN:
+            return self._memory.draft(root, length)
+        drop_oldest(self._folder)
+        return FileDraft(draft_path(self._folder, root))
+
+    def finish(self, root: Digest, *, sync: bool) -> None:
+        """Make a blob of the draft, whose root the caller has checked.
+
+        With ``sync`` it outlives a power loss.
+        """
+        path = draft_path(self._folder, root)
+        if not path.exists():
+            self._memory.finish(root, sync=sync)
+            data = self._memory.get(root)
+            if data is not None:
+                self.put(root, data)
+            return
+        if sync:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        with self._guard:
+            self._make_room(path.stat().st_size)
+            path.replace(self._path(root))
+            self._sizes[root] = self._path(root).stat().st_size
+            self._checked.add(root)
+        if sync:
+            sync_folder(self._folder)
+
+    def _read(self, root: Digest) -> bytes | memoryview | None:
         try:
-            data = self._path(root).read_bytes()
+            data = _contents(self._path(root))
         except OSError:
             return None
-        if not _is_under(root, data):
+        if root not in self._checked and not _is_under(root, data):
             log.warning("blob %s is damaged on disk: dropped, peers have it", root.hex()[:8])
             self.discard(root)
             return None
-        self._memory.put(root, data)
+        self._checked.add(root)
+        if len(data) < MAPPED_BYTES_MIN:
+            self._memory.put(root, data)
         return data
 
-    def _write(self, root: Digest, data: bytes) -> None:
+    def _write(self, root: Digest, data: bytes | memoryview) -> None:
         try:
             self._store(root, data)
         except OSError as error:
@@ -88,21 +131,29 @@ class DiskBlobs:
             with self._guard:
                 self._sizes.pop(root, None)
 
-    def _store(self, root: Digest, data: bytes) -> None:
+    def _store(self, root: Digest, data: bytes | memoryview) -> None:
         with self._guard:
             # Discarded meanwhile.
             if root not in self._sizes:
                 return
-            while sum(self._sizes.values()) > self._disk_bytes_max and len(self._sizes) > 1:
-                oldest = next(iter(self._sizes))
-                del self._sizes[oldest]
-                self._path(oldest).unlink(missing_ok=True)
+            self._make_room(0)
             if root not in self._sizes:
                 return
         # Two hundred syncs a round held up the signatures'; vectors are checked when read, and come
         # again, but a model may be the last copy.
         is_model = tree_root(TreeKind.MODEL, data) == root
         write_whole(self._path(root), data, sync=is_model)
+        if len(data) >= MAPPED_BYTES_MIN:
+            self._checked.add(root)
+            self._memory.discard(root)
+
+    def _make_room(self, size: int) -> None:
+        """Unlink the oldest files until ``size`` more bytes fit; called under the guard."""
+        while sum(self._sizes.values()) + size > self._disk_bytes_max and len(self._sizes) > 1:
+            oldest = next(iter(self._sizes))
+            del self._sizes[oldest]
+            self._checked.discard(oldest)
+            self._path(oldest).unlink(missing_ok=True)
 
     def _path(self, root: Digest) -> Path:
         return self._folder / root.hex()
@@ -112,15 +163,26 @@ def _sizes_by_age(folder: Path) -> dict[Digest, int]:
     """Return the sizes of the files in ``folder`` by root, the oldest first."""
     found = []
     for path in folder.iterdir():
+        if path.suffix == DRAFT_SUFFIX:
+            continue
         stat = path.stat()
         found.append((stat.st_mtime_ns, path.name, stat.st_size))
     return {Digest(bytes.fromhex(name)): size for _, name, size in sorted(found)}
 
 
-def _is_under(root: Digest, data: bytes) -> bool:
+def _contents(path: Path) -> bytes | memoryview:
+    """Read a short file, map a long one."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size < MAPPED_BYTES_MIN:
+            return file.read()
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _is_under(root: Digest, data: bytes | memoryview) -> bool:
     """Tell whether ``data`` has this root as any kind of tree: no two kinds share a root."""
     try:
-        if any(tree_root(kind, data) == root for kind in TreeKind):
+        nodes = subtrees(data, HASHED_LEAVES)
+        if any(root_of_subtrees(kind, len(data), nodes) == root for kind in TreeKind):
             return True
         return tree_root(TreeKind.INCLUSION, data, RECORD_BYTES) == root
     except TreeError:

@@ -6,6 +6,7 @@ from typing import Self
 
 from flocknode.errors import ConfigurationError
 from flocknode.primitives import Address
+from flocknode.storage.bans import BanFile
 from flocknode.storage.blobs import DiskBlobs
 from flocknode.storage.journal import MessageJournal
 from flocknode.storage.protection import SigningProtection
@@ -20,6 +21,7 @@ class Storage:
     secrets: SecretFiles
     journal: MessageJournal
     blobs: DiskBlobs
+    bans: BanFile
 
     @classmethod
     def open(cls, directory: Path, address: Address) -> Self:
@@ -28,7 +30,8 @@ class Storage:
             protection = SigningProtection(directory, address)
             try:
                 journal = MessageJournal(directory)
-                return cls(protection, SecretFiles(directory), journal, DiskBlobs(directory))
+                secrets, blobs = SecretFiles(directory), DiskBlobs(directory)
+                return cls(protection, secrets, journal, blobs, BanFile(directory))
             except BaseException:
                 protection.close()
                 raise

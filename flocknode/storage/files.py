@@ -6,7 +6,7 @@ from pathlib import Path
 PARTIAL_SUFFIX = ".partial"
 
 
-def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
+def write_whole(path: Path, data: bytes | memoryview, *, sync: bool = True) -> None:
     """Write ``data`` so that after a power loss the file is the old or the new one, never half.
 
     Without ``sync`` that holds for a killed process only. Only the node's user may read it. Raises

@@ -1,6 +1,5 @@
 """Real nodes on loopback, and ways to speak to them badly."""
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -14,7 +13,10 @@ from libp2p.peer.peerinfo import PeerInfo
 from libp2p.security.noise.transport import PROTOCOL_ID, Transport
 from multiaddr import Multiaddr
 
+from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.verdict import Verdict
+from flocknode.node.blobs import MemoryDraft
+from flocknode.node.memory import MemoryBans
 from flocknode.p2p import Frame, Network
 from flocknode.primitives import Digest, PeerId
 
@@ -22,26 +24,35 @@ TOPIC = "round"
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
 
+def root_of(data: bytes) -> Digest:
+    return tree_root(TreeKind.MASKED_VECTOR, data)
+
+
 class Shelf(dict[Digest, bytes]):
     """Blobs in memory."""
 
     def put(self, data: bytes) -> Digest:
-        root = Digest(hashlib.sha256(data).digest())
+        root = root_of(data)
         self[root] = data
         return root
 
 
-def names(root: Digest) -> Callable[[memoryview], bool]:
-    return lambda data: hashlib.sha256(data).digest() == root
+async def fetched(each: Network, root: Digest, length: int, *holders: Network) -> bytes:
+    """Have ``each`` pull a masked vector from scratch."""
+    draft = MemoryDraft()
+    peers = [holder.peer for holder in holders]
+    await each.fetch(root, TreeKind.MASKED_VECTOR, length, peers, draft)
+    return bytes(draft.take())
 
 
-def node(number: int, listen: str = LOOPBACK, **options) -> Network:
+def node(number: int, listen: str | None = LOOPBACK, **options) -> Network:
     """Return the node of a fixed key that accepts everything, unless told otherwise."""
     defaults = {
         "validate": lambda _author, _topic, _payload: Verdict.ACCEPT,
         "may_link": lambda _peer: True,
         "blobs": Shelf(),
         "topics": [TOPIC],
+        "bans": MemoryBans(),
     }
     return Network(bytes([number]) * 32, listen, **(defaults | options))
 
@@ -57,6 +68,12 @@ async def running(*nodes: Network) -> AsyncIterator[None]:
 
 def at(*nodes: Network) -> dict[PeerId, str]:
     return {each.peer: each.address for each in nodes}
+
+
+def link(each: Network, *others: Network) -> None:
+    """Have ``each`` keep links with exactly the others."""
+    each.know(at(*others))
+    each.keep(other.peer for other in others)
 
 
 async def eventually(holds: Callable[[], bool], seconds: float = 8) -> None:

@@ -16,6 +16,7 @@ from network_world import (
     eventually,
     hear,
     hears_nothing,
+    link,
     meet,
     node,
     running,
@@ -52,8 +53,8 @@ async def test_message_reaches_all_eight_of_a_ring_once():
 async def test_link_connections_stay_out_of_the_mesh():
     a, b, c = nodes = [node(i + 1) for i in range(3)]
     async with running(*nodes):
-        a.keep(at(b, c))
-        b.keep(at(c))
+        link(a, b, c)
+        link(b, c)
         await meet(a, b)
         await eventually(lambda: all(len(each.linked()) == 2 for each in nodes))
         # Two heartbeats pass, in which a subscribed host would be grafted.

@@ -16,6 +16,7 @@ from network_world import (
     at,
     eventually,
     hears_nothing,
+    link,
     meet,
     node,
     running,
@@ -23,6 +24,7 @@ from network_world import (
 )
 
 from flocknode.errors import ConfigurationError, UnavailableError
+from flocknode.node.memory import MemoryBans
 from flocknode.p2p import PeerUnreachableError, parse_address, peer_of, peer_text
 
 
@@ -35,9 +37,10 @@ def test_peer_id_is_known_without_a_host():
 
 
 def node_of(seed):
+    from flocknode.p2p.gate import Gate
     from flocknode.p2p.host import Host
 
-    return Host(seed, LOOPBACK)
+    return Host(seed, LOOPBACK, Gate(MemoryBans()))
 
 
 async def test_address_names_the_peer_and_where_to_dial():
@@ -163,7 +166,7 @@ async def test_peer_that_stops_answering_pings_is_cut(monkeypatch):
     monkeypatch.setattr("flocknode.p2p.pulse.PULSE_SECONDS", 0.2)
     a, b = node(1), node(2)
     async with running(a, b):
-        a.keep(at(b))
+        link(a, b)
         await eventually(lambda: a.linked() == {b.peer})
         (connection,) = a._host.raw.get_network().get_connections()
         connection.muxed_conn._ping_event = trio.Event()

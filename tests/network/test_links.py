@@ -5,7 +5,7 @@ import itertools
 import pytest
 import trio
 from libp2p.network.stream.exceptions import StreamError
-from network_world import at, eventually, hear, hears_nothing, node, running, stranger
+from network_world import at, eventually, hear, hears_nothing, link, node, running, stranger
 
 from flocknode.p2p import OversizedError
 from flocknode.p2p.framing import FRAME_BYTES_MAX, Unframer, framed
@@ -26,7 +26,7 @@ def streams_of(a, b) -> int:
 async def test_frames_arrive_in_order_and_whole_in_both_directions():
     a, b = node(1), node(2)
     async with running(a, b):
-        a.keep(at(b))
+        link(a, b)
         await eventually(lambda: b.peer in a.linked() and a.peer in b.linked())
         sizes = [0, 1, 3000, 65_536, FRAME_BYTES_MAX]
         for size in sizes:
@@ -44,7 +44,7 @@ async def test_send_says_no_without_a_link_and_with_a_full_queue():
     a, b = node(1), node(2)
     async with running(a, b):
         assert not a.send(b.peer, b"nobody there")
-        a.keep(at(b))
+        link(a, b)
         await eventually(lambda: b.peer in a.linked())
         accepted = 0
         while a.send(b.peer, b"x"):
@@ -63,7 +63,7 @@ async def test_oversized_frame_is_refused_by_the_sender():
 async def test_oversized_frame_ends_the_link_that_brought_it_and_nothing_else():
     a, b = node(1), node(2)
     async with running(a, b):
-        b.keep(at(a))
+        link(b, a)
         await eventually(lambda: b.peer in a.linked())
         async with stranger(9, a) as open_stream:
             stream = await open_stream(PROTOCOL)
@@ -86,10 +86,10 @@ def test_unframer_gives_the_same_payloads_however_the_bytes_are_cut():
 async def test_link_of_an_unlisted_peer_needs_the_callers_consent():
     a, b = node(1, may_link=lambda _peer: False), node(2)
     async with running(a, b):
-        b.keep(at(a))
+        link(b, a)
         await trio.sleep(0.5)
         assert not a.linked()
-        a.keep(at(b))
+        link(a, b)
         await eventually(lambda: a.linked() == {b.peer} and b.linked() == {a.peer})
         assert b.send(a.peer, b"now")
         assert (await hear(a)).payload == b"now"
@@ -99,8 +99,8 @@ async def test_link_of_an_unlisted_peer_needs_the_callers_consent():
 async def test_simultaneous_dial_leaves_one_link_and_loses_nothing(attempt):
     a, b = node(10 + attempt), node(20 + attempt)
     async with running(a, b):
-        a.keep(at(b))
-        b.keep(at(a))
+        link(a, b)
+        link(b, a)
         await eventually(lambda: bool(a.linked() and b.linked()))
         assert a.send(b.peer, b"from a")
         assert b.send(a.peer, b"from b")
@@ -136,12 +136,25 @@ def test_peer_that_opens_a_second_link_has_lost_its_first():
     assert not gives_way(newer_is_ours=False, older_is_ours=True, we_are_lower=True, age=1)
 
 
+async def test_of_two_that_keep_one_another_only_the_lower_dials():
+    a, b = sorted((node(1), node(2)), key=lambda each: each.peer)
+    async with running(a, b):
+        for each in (a, b):
+            each.know(at(a, b))
+        b.keep([a.peer, b.peer])
+        await trio.sleep(0.3)
+        assert not b.linked()
+        a.keep([a.peer, b.peer])
+        await eventually(lambda: a.linked() == {b.peer} and b.linked() == {a.peer})
+        assert len(b._host.raw.get_network().get_connections()) == 1
+
+
 async def test_link_reopens_after_the_peer_restarts():
     a = node(1)
     async with running(a):
         b = node(2)
         async with running(b):
-            a.keep(at(b))
+            link(a, b)
             await eventually(lambda: a.linked() == {b.peer})
             listen = b.address.rsplit("/p2p/", 1)[0]
         await eventually(lambda: not a.linked())
@@ -156,9 +169,9 @@ async def test_link_reopens_after_the_peer_restarts():
 async def test_peer_that_is_no_longer_kept_is_let_go():
     a, b = node(1, may_link=lambda _peer: False), node(2)
     async with running(a, b):
-        a.keep(at(b))
+        link(a, b)
         await eventually(lambda: b.linked() == {a.peer})
-        a.keep({})
+        a.keep([])
         await eventually(lambda: not a.linked() and not b.linked())
         assert await hears_nothing(b, 0.1)
 
@@ -167,7 +180,7 @@ async def test_flood_is_slowed_down_and_not_punished():
     a, b = node(1), node(2)
     frames = 4_500  # 500 above the burst, at 500 a second: no sooner than after a second
     async with running(a, b):
-        a.keep(at(b))
+        link(a, b)
         await eventually(lambda: b.peer in a.linked())
         started = trio.current_time()
         sent = 0
@@ -191,5 +204,5 @@ async def test_raising_handler_ends_its_stream_and_not_the_host():
             stream = await open_stream("/flock/fails/1")
             with pytest.raises(StreamError):
                 await stream.read(1)
-        b.keep(at(a))
+        link(b, a)
         await eventually(lambda: b.linked() == {a.peer})

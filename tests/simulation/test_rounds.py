@@ -9,7 +9,7 @@ from flocknode.aggregation.step import error_bound
 from flocknode.protocol.ledger import CommitteeDrawn, RoundSettled, SetAccepted
 from flocknode.sim.state import Phase
 from flocknode.sim.world import TASK, Faults, World
-from tests.builders import integer_terms
+from tests.builders import integer_terms, patient_windows
 from tests.simulation.round_world import (
     BEYOND_SECONDS,
     CLAIMS,
@@ -104,6 +104,50 @@ def test_rounding_error_stays_within_its_rms_bound():
     bound = error_bound(world.terms.integers, accepted.trainers.bit_count(), accepted.weight)
     rms = float(np.sqrt(np.mean(error**2)))
     assert bound.rms / 4 < rms <= bound.rms
+
+
+LONG = integer_terms(words=32_001, tau=2047, clip_norm_log2=3)
+"""Two bytes each: two more than what travels inline."""
+
+
+def uploads_of(world):
+    """Return how often each trainer gave each of its vectors away."""
+    return {
+        trainer.name: [times for root, times in trainer.uploads.items() if root in trainer.offers]
+        for trainer in world.trainers
+    }
+
+
+def majority_of_every_column_holds(world, trainer):
+    holds = [any(seat.blobs.get(root) for root in trainer.offers) for seat in world.committee]
+    return bool(holds) and all(sum(holds[column::3]) >= 2 for column in range(3))
+
+
+def test_long_vector_is_uploaded_twice_and_reaches_every_seat():
+    world = calm_world(integers=LONG)
+    settle(world)
+    assert settled_rounds(world)[0][0].trainers == 0b11111
+    assert uploads_of(world) == {trainer.name: [2] for trainer in world.trainers}
+    assert_models_are_fedavg(world)
+
+
+def test_trainer_may_leave_once_a_majority_of_every_column_holds_its_vector():
+    world = calm_world(integers=LONG)
+    leaving = world.trainers[2]
+    while not majority_of_every_column_holds(world, leaving):
+        world.run(seconds=0.02)
+    world.crash(leaving)
+    settle(world)
+    assert settled_rounds(world)[0][0].trainers == 0b11111
+
+
+def test_long_vector_whose_first_two_seats_are_dead_is_offered_to_two_more():
+    world = calm_world(seed=1, integers=LONG, windows=patient_windows(collect=30))
+    until_phase(world, Phase.COLLECTING)
+    for seat in (0, 1):  # the turn of trainer 0 begins with them
+        world.crash(world.committee[seat])
+    settle(world)
+    assert settled_rounds(world)[0][0].trainers == 0b11111
 
 
 def test_dead_seat_delays_nobody_for_ever():

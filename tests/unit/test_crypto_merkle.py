@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flocknode.crypto.errors import TreeError
-from flocknode.crypto.merkle import TreeKind, tree_path, tree_root, verify_path
+from flocknode.crypto.merkle import (
+    TreeKind,
+    root_of_subtrees,
+    subtrees,
+    tree_path,
+    tree_root,
+    verify_path,
+)
 
 MODEL = TreeKind.MODEL
 
@@ -107,3 +114,16 @@ def test_path_too_short_or_too_long_fails():
 def test_leaf_of_another_length_fails_even_under_a_root_made_for_it():
     forged = root(6, MODEL, node(leaf(b"abc"), leaf(b"def")))
     assert not verify_path(forged, MODEL, 6, 0, b"abc", (leaf(b"def"),), 4)
+
+
+@given(st.binary(min_size=1, max_size=70), st.sampled_from([1, 2, 4, 8]))
+def test_subtrees_of_any_size_fold_to_the_root(data, leaves):
+    nodes = subtrees(data, leaves, 2)
+    assert len(nodes) == -(-len(data) // (2 * leaves))
+    assert root_of_subtrees(MODEL, len(data), nodes) == tree_root(MODEL, data, 2)
+
+
+def test_subtree_of_a_chunk_is_that_of_the_whole():
+    data = bytes(range(50))
+    nodes = subtrees(data, 4, 4)
+    assert [subtrees(data[i : i + 16], 4, 4)[0] for i in range(0, 50, 16)] == list(nodes)

@@ -51,6 +51,8 @@ class Network:
         self.broken = broken
         self.sent = deque()
         self.published = []
+        self.members = self.kept = frozenset()
+        self.faults = []
         self.deliver, self.incoming = trio.open_memory_channel(100)
 
     async def publish(self, topic, payload):
@@ -64,6 +66,15 @@ class Network:
 
     async def fetch(self, *_):
         raise PortError
+
+    def admit(self, members):
+        self.members = members
+
+    def keep(self, peers):
+        self.kept = frozenset(peers)
+
+    def penalise(self, peer, reason):
+        self.faults.append((peer, reason))
 
 
 class Chain:
@@ -177,8 +188,18 @@ async def test_bad_frames_are_dropped_and_good_ones_heard(autojump_clock):
         await node.draw()
         for payload in (b"", b"rubbish", encode(WantKeys(US.ctx)) + b"\0", bytes(200_000)):
             await node.hear(payload)
+        assert [peer for peer, _ in node.network.faults] == [PEER] * 4
         await node.hear(encode(US.contribution(US.valid(0))))
         assert node.machine.contributions == 1
+
+
+async def test_validators_on_the_chain_are_let_in_and_linked_with(autojump_clock):
+    async with seat(autojump_clock).running() as node:
+        assert not node.network.members
+        await node.draw()
+        trainers = {entry.peer for entry in US.seating.roster.entries}
+        assert node.network.members == trainers | set(US.seating.peers)
+        assert node.network.kept == set(US.seating.peers)
 
 
 async def test_seat_sends_its_key_when_the_draw_is_final(autojump_clock):

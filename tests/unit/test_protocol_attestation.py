@@ -78,6 +78,27 @@ def test_long_vector_is_pulled_from_its_sender_once_at_a_time():
     assert seat.receive(valid, b"", TRAINER) == [fetch]
 
 
+def test_vector_without_a_sender_to_ask_is_pulled_from_the_seats_that_attest_it():
+    seat, valid = attester(), US.valid(0)
+    local = seat.receive(valid, b"", None)[-1]
+    assert isinstance(local, Fetch)
+    assert local.holders == ()
+    assert seat.fetch_attested(0) == []
+    seat.fetch_failed(valid.header.root)
+    assert seat.fetch_attested(0) == []
+    for number in (SEAT, 7, 2):
+        seat.hear(AttestationMessage(US.ctx, number, 1, (valid.digest,), bytes(65)))
+    (fetch,) = seat.fetch_attested(0)
+    # The next seat after this one is asked first, and never this one itself.
+    order = sorted((7, 2), key=lambda number: (number - SEAT) % 9)
+    assert fetch.holders == tuple(US.seating.peers[number] for number in order)
+    assert seat.fetch_attested(100) == []
+    seat.vector_held(valid.header.root)
+    seat.vectors_lost([valid.header.root])
+    assert not seat.holds_vectors([valid.header.root])
+    assert seat.fetch_attested(100) == [fetch]
+
+
 def test_seed_and_vector_are_both_needed():
     seat, valid = attester(), US.valid(0)
     seat.receive(valid, b"", TRAINER)

@@ -35,7 +35,7 @@ class Seat:
     def __init__(self, number=1, *, hears=(0, 1, 2)):
         pace = Pace()
         self.number = number
-        attester = Attester(US.seating, number, pace)
+        self.attester = attester = Attester(US.seating, number, pace)
         for index in range(4):
             valid = US.valid(index)
             attester.receive(valid, US.contribution(valid).vector, PeerId(b"trainer"))
@@ -78,10 +78,12 @@ def test_aggregate_is_computed_once_when_every_columns_sum_is_here():
     assert seat.proposer.advance(ACCEPTED, NOW, 0) == []
 
 
-def test_sum_that_is_not_here_is_pulled_first():
+def test_sum_that_is_not_here_is_pulled_first_unless_it_comes_inline_in_a_moment():
     seat = Seat(hears=(0, 1))
     seat.hear(ROOTS[2], 2, 5, vector=b"")
-    effects = seat.proposer.advance(ACCEPTED, NOW, 0)
+    assert seat.proposer.advance(ACCEPTED, NOW, 0) == []
+    assert seat.proposer.advance(ACCEPTED, NOW, GRACE_SECONDS / 2) == []
+    effects = seat.proposer.advance(ACCEPTED, NOW, GRACE_SECONDS)
     assert [type(e) for e in effects] == [Fetch]
 
 
@@ -91,6 +93,17 @@ def test_after_the_deadline_other_sums_are_pulled_beside_one_that_nobody_gives()
     seat.hear(ROOTS[2], 8, vector=b"")
     effects = seat.proposer.advance(ACCEPTED, ROOT_DEADLINE, 0)
     assert [e.root for e in effects if isinstance(e, Fetch)] == [LIE, ROOTS[2]]
+
+
+def test_nothing_is_computed_without_every_vector_and_again_once_they_are_back():
+    seat = Seat()
+    (effect,) = seat.proposer.advance(ACCEPTED, NOW, 0)
+    gone = CHOSEN.vectors[0]
+    seat.attester.vectors_lost([gone])
+    seat.proposer.vectors_lost()
+    assert seat.proposer.advance(ACCEPTED, NOW, 0) == []
+    seat.attester.vector_held(gone)
+    assert seat.proposer.advance(ACCEPTED, NOW, 0) == [effect]
 
 
 def test_nothing_is_computed_before_the_own_root_is_open():

@@ -9,7 +9,7 @@ from flocknode.protocol.attestation import Attester
 from flocknode.protocol.effects import Fetch, Hold, Send, ServeMaskSum, Sign, SumMasks
 from flocknode.protocol.events import MasksSummed
 from flocknode.protocol.inclusion import Includer
-from flocknode.protocol.pace import RESEND_SECONDS, Pace
+from flocknode.protocol.pace import GRACE_SECONDS, RESEND_SECONDS, Pace
 from flocknode.protocol.unmasking import Unmasker
 from tests.consortium import DRAWN_AT, consortium, sign
 
@@ -226,10 +226,11 @@ def test_bytes_may_follow_the_root():
     assert unmasker.hear(message) == []
 
 
-def test_missing_sums_are_pulled_from_their_signers():
+def test_missing_sums_are_pulled_from_their_signers_a_moment_later():
     unmasker = opened()
     hear_honest(unmasker, 0, 1, 2)
-    effects = unmasker.fetch_missing(ACCEPTED, tuple(HONEST), 0)
+    assert unmasker.fetch_missing(ACCEPTED, tuple(HONEST), 0) == []
+    effects = unmasker.fetch_missing(ACCEPTED, tuple(HONEST), GRACE_SECONDS)
     assert [e.root for e in effects] == [HONEST[0], HONEST[2]]
     holders = [US.seating.peers.index(peer) for peer in effects[0].holders]
     # Seat 1 starts with the next holder after itself.
@@ -237,6 +238,27 @@ def test_missing_sums_are_pulled_from_their_signers():
     # Then those who may have it of the signers.
     assert sorted(holders[3:]) == [2, 4, 5, 7, 8]
     assert unmasker.fetch_missing(ACCEPTED, tuple(HONEST), RESEND_SECONDS / 2) == []
+
+
+def test_short_sum_that_comes_inline_is_never_pulled():
+    unmasker = opened()
+    hear_honest(unmasker, 0, 1, 2)
+    assert unmasker.fetch_missing(ACCEPTED, tuple(HONEST), 0) == []
+    for column in (0, 2):
+        unmasker.hear(US.mask_root(column, CHOSEN, HONEST[column], b"bytes"))
+    assert unmasker.fetch_missing(ACCEPTED, tuple(HONEST), GRACE_SECONDS) == []
+
+
+def test_sum_that_had_to_make_room_is_pulled_again():
+    unmasker = opened()
+    hear_honest(unmasker, 0, 1, 2)
+    for column in (0, 2):
+        unmasker.vector_held(HONEST[column])
+    assert unmasker.holds_all(tuple(HONEST))
+    unmasker.vectors_lost([HONEST[2]])
+    unmasker.fetch_missing(ACCEPTED, tuple(HONEST), 0)
+    (fetch,) = unmasker.fetch_missing(ACCEPTED, tuple(HONEST), GRACE_SECONDS)
+    assert fetch.root == HONEST[2]
 
 
 def test_from_the_deadline_on_sums_without_a_majority_are_pulled():

@@ -8,7 +8,7 @@ from flocknode.chain.deployment import Deployment
 from flocknode.chain.keystore import create_key, write_secret
 from flocknode.chain.onion import Onion, create_onion
 from flocknode.cli import assembly
-from flocknode.cli.node_config import NodeConfig
+from flocknode.cli.node_config import LISTENS_ON_NOTHING, NodeConfig
 from flocknode.cli.task_file import TaskFile
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import UnavailableError
@@ -84,19 +84,25 @@ class Common:
 
 
 def configure(
-    member: Member, common: Common, links: tuple[str, ...], neighbours: tuple[str, ...]
+    member: Member,
+    common: Common,
+    links: tuple[str, ...],
+    neighbours: tuple[str, ...],
+    *,
+    is_trainer: bool,
 ) -> None:
-    """Write the public files of a member's directory."""
+    """Write the public files of a member's directory. A trainer needs no inbound port."""
     common.deployment.save(member.directory / assembly.DEPLOYMENT)
     (member.directory / assembly.TASK).write_bytes(common.task_file.to_bytes())
     (member.directory / assembly.INITIAL_MODEL).write_bytes(common.initial_model)
     NodeConfig(
-        listen=member.listen,
+        listen=LISTENS_ON_NOTHING if is_trainer else member.listen,
         rpc=common.rpc,
         task=common.task,
         links=tuple(link for link in links if link != member.address),
         neighbours=neighbours,
         poll_seconds=common.poll_seconds,
+        watchers=not is_trainer,
         seed=common.seed,
     ).save(member.directory)
 

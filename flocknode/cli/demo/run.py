@@ -21,6 +21,7 @@ from flocknode.learning.jobs import EvaluateJob, SoloJob
 from flocknode.learning.pool import Baselines, TrainerPool
 from flocknode.messages.verdict import Verdict
 from flocknode.node.blobs import MemoryBlobs
+from flocknode.node.memory import MemoryBans
 from flocknode.node.service import TOPIC
 from flocknode.p2p.network import Network
 from flocknode.protocol.ledger import OpenRound
@@ -95,7 +96,7 @@ async def _follow_rounds(
 async def _accuracy(stage: Stage, record: RoundRecord) -> float:
     root = record.settled.model_root
     model = next(data for node in stage.nodes if (data := node.blobs.get(root)))
-    return await stage.pool.evaluate(EvaluateJob(stage.options.task, stage.held_out, model))
+    return await stage.pool.evaluate(EvaluateJob(stage.options.task, stage.held_out, bytes(model)))
 
 
 async def _measure_baselines(stage: Stage, progress: Progress) -> None:
@@ -118,11 +119,12 @@ async def _verify(
     """Join as a stranger with a key of its own, and recompute each round from public bytes."""
     network = Network(
         os.urandom(32),
-        f"/ip4/127.0.0.1/tcp/{stage.stranger_port}",
+        None,
         validate=lambda _author, _topic, _payload: Verdict.IGNORE,
         may_link=lambda _peer: False,
         blobs=MemoryBlobs(),
         topics=(TOPIC,),
+        bans=MemoryBans(),
     )
     await nursery.start(network.run)
     network.know({one.member.peer: one.member.address for one in stage.validators})

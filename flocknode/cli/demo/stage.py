@@ -249,7 +249,8 @@ def configure_nodes(stage: Stage) -> list[Member]:
     neighbours = choose_neighbours(stage.trainers, validators)
     links = tuple(member.address for member in validators)
     for member in members:
-        configure(member, common, links, neighbours[member.peer])
+        is_trainer = member in stage.trainers
+        configure(member, common, links, neighbours[member.peer], is_trainer=is_trainer)
     return members
 
 

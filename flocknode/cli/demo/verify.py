@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from flocknode.cli.demo.watch import RoundRecord
 from flocknode.crypto.eip712 import Domain
-from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.merkle import LEAF_BYTES, TreeKind
 from flocknode.errors import FlockError
 from flocknode.messages.statements import RECORD_BYTES, Header
 from flocknode.model.terms import TaskTerms
+from flocknode.node.blobs import MemoryDraft
 from flocknode.p2p.network import Network
 from flocknode.primitives import Digest, PeerId
 from flocknode.protocol.chain_view import ChainView
@@ -57,9 +58,8 @@ class Verifier:
         kind: TreeKind,
         length: int,
         holders: Sequence[PeerId],
-        leaf_bytes: int = 1024,
+        leaf_bytes: int = LEAF_BYTES,
     ) -> bytes:
-        def is_under_root(data: memoryview) -> bool:
-            return tree_root(kind, data, leaf_bytes) == root
-
-        return await self._network.fetch(root, length, holders, is_under_root)
+        draft = MemoryDraft()
+        await self._network.fetch(root, kind, length, holders, draft, leaf_bytes)
+        return bytes(draft.take())

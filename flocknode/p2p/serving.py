@@ -1,0 +1,177 @@
+"""The side of pulls that gives: what, to whom, how much and how fast."""
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import trio
+
+from flocknode.crypto.merkle import LEAF_BYTES
+from flocknode.messages.statements import RECORD_BYTES
+from flocknode.p2p.blobs import (
+    ACKNOWLEDGED,
+    CREDITS,
+    PROTOCOL,
+    REQUEST_SECONDS,
+    THREAD_BYTES_MIN,
+    Answer,
+    Request,
+)
+from flocknode.p2p.counters import Counters
+from flocknode.p2p.host import Host
+from flocknode.p2p.rate import Buckets
+from flocknode.p2p.streams import Stream
+from flocknode.primitives import Digest, PeerId
+
+SERVED_MAX = 16
+SERVED_PER_PEER_MAX = 4
+REQUESTS_PER_SECOND = 16.0
+REQUESTS_BURST = 256.0
+BYTES_PER_SECOND = 64.0 * 2**20
+BYTES_BURST = 256.0 * 2**20
+TREES_MAX = 64
+OFFERS_MAX = 64
+OFFERED_TIMES = 1.25
+"""How often a peer may have a blob that is offered to few: once, and what an interruption costs."""
+LEAF_BYTES_KNOWN = (LEAF_BYTES, RECORD_BYTES)
+"""Smaller leaves would make this node hash more than it sends."""
+
+log = logging.getLogger(__name__)
+
+
+class BlobSource(Protocol):
+    """What a node may give away."""
+
+    def get(self, root: Digest) -> bytes | memoryview | None:
+        """Return the bytes of ``root`` if they may be served now; may block."""
+
+
+class Server:
+    """Serves a ``BlobSource`` to whoever asks, within limits."""
+
+    def __init__(
+        self, host: Host, source: BlobSource, counters: Counters, chunk_seconds: float
+    ) -> None:
+        self._source = source
+        self._counters = counters
+        self.chunk_seconds = chunk_seconds
+        self._serving: Counter[PeerId] = Counter()
+        self._requests = Buckets(REQUESTS_PER_SECOND, REQUESTS_BURST)
+        self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
+        self._trees: OrderedDict[Digest, tuple[Digest, ...]] = OrderedDict()
+        self._offers: OrderedDict[Digest, dict[PeerId, float]] = OrderedDict()
+        host.serve(PROTOCOL, self._serve)
+
+    def offer(self, root: Digest, peers: Iterable[PeerId]) -> None:
+        """Give ``root`` to ``peers`` only, besides those that it was offered to before."""
+        times = self._offers.setdefault(root, {})
+        for peer in peers:
+            times.setdefault(peer, OFFERED_TIMES)
+        while len(self._offers) > OFFERS_MAX:
+            self._offers.popitem(last=False)
+
+    async def _serve(self, stream: Stream) -> None:
+        with trio.fail_after(REQUEST_SECONDS):
+            request = Request.from_bytes(await stream.read_exact(Request.SIZE))
+        if request is None or request.leaf_bytes not in LEAF_BYTES_KNOWN:
+            await self._refuse(stream, Answer.UNKNOWN)
+            return
+        with self._slot(stream.peer) as is_free:
+            if not is_free:
+                await self._refuse(stream, Answer.BUSY)
+            else:
+                await self._give(stream, request)
+
+    async def _give(self, stream: Stream, request: Request) -> None:
+        blob = await self._look_up(request, stream.peer)
+        if isinstance(blob, Answer):
+            await self._refuse(stream, blob)
+            return
+        nodes = await self._nodes(request, blob)
+        if nodes is None:
+            await self._refuse(stream, Answer.UNKNOWN)
+            return
+        with trio.fail_after(self.chunk_seconds):
+            await stream.write(bytes([Answer.FOUND]) + b"".join(nodes))
+        await self._write_chunks(stream, request, blob, nodes)
+        await stream.close()
+
+    @contextmanager
+    def _slot(self, peer: PeerId) -> Iterator[bool]:
+        """Count one served pull while the block runs and say whether it is within the limits."""
+        is_free = (
+            self._serving.total() < SERVED_MAX
+            and self._serving[peer] < SERVED_PER_PEER_MAX
+            and self._requests.of(peer).try_take(1, trio.current_time())
+        )
+        self._serving[peer] += is_free
+        try:
+            yield is_free
+        finally:
+            self._serving[peer] -= is_free
+            self._serving += Counter()  # forgets the peers with none
+
+    async def _look_up(self, request: Request, peer: PeerId) -> memoryview | Answer:
+        offered = self._offers.get(request.root)
+        if offered is not None and offered.get(peer, 0.0) <= 0.0:
+            return Answer.UNKNOWN
+        blob = self._source.get(request.root)
+        if blob is None:
+            return Answer.UNKNOWN
+        if len(blob) != request.length or request.first >= request.chunks:
+            return Answer.OTHER_LENGTH
+        return memoryview(blob)
+
+    async def _nodes(self, request: Request, blob: memoryview) -> tuple[Digest, ...] | None:
+        """Return the nodes above the chunks, or None if the root is not theirs."""
+        known = self._trees.get(request.root)
+        if known is None or len(known) != request.chunks:
+            if request.length >= THREAD_BYTES_MIN:
+                known = await trio.to_thread.run_sync(request.nodes_of, blob)
+            else:
+                known = request.nodes_of(blob)
+        if not request.is_named_by(known):
+            return None
+        self._trees[request.root] = known
+        self._trees.move_to_end(request.root)
+        while len(self._trees) > TREES_MAX:
+            self._trees.popitem(last=False)
+        return known
+
+    async def _write_chunks(
+        self, stream: Stream, request: Request, blob: memoryview, nodes: tuple[Digest, ...]
+    ) -> None:
+        """Send the chunks from the first one wanted and wait until each is acknowledged."""
+        waiting = 0
+        volume = self._volumes.of(stream.peer)
+        for number in range(request.first, request.chunks):
+            start = number * request.chunk_bytes
+            chunk = blob[start : start + request.chunk_bytes]
+            # What a damaged disk made of it must not be taken for a lie of this node.
+            if request.nodes_of(chunk) != (nodes[number],):
+                self._trees.pop(request.root, None)
+                log.warning("blob %s is damaged and not served", request.root.hex()[:16])
+                await stream.reset()
+                return
+            await trio.sleep(volume.take(len(chunk), trio.current_time()))
+            with trio.fail_after(self.chunk_seconds):
+                if waiting == CREDITS:
+                    await stream.read_exact(len(ACKNOWLEDGED))
+                    waiting -= 1
+                await stream.write(bytes(chunk))
+            waiting += 1
+            self._count(stream.peer, request, len(chunk))
+        with trio.fail_after(self.chunk_seconds):
+            await stream.read_exact(waiting)
+
+    def _count(self, peer: PeerId, request: Request, size: int) -> None:
+        self._counters.bytes_blobs += size
+        if request.root in self._offers:
+            self._offers[request.root][peer] -= size / request.length
+
+    async def _refuse(self, stream: Stream, answer: Answer) -> None:
+        with trio.fail_after(REQUEST_SECONDS):
+            await stream.write(bytes([answer]))
+            await stream.close()
