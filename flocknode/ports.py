@@ -118,3 +118,16 @@ class Journal(Protocol):
         """Return the attempt's messages in the order in which they came."""
 
     def forget_before(self, attempt: tuple[int, int]) -> None: ...
+
+
+class Outbox(Protocol):
+    """One key's signed transactions by nonce, until one of that nonce is final; may block."""
+
+    def keep(self, nonce: int, raw: bytes) -> None:
+        """Add an attempt at ``nonce``, which outlives the process before this returns."""
+
+    def kept(self) -> list[tuple[int, bytes]]:
+        """Return nonces and transactions, of one nonce in the order in which they were kept."""
+
+    def forget_to(self, nonce: int) -> None:
+        """Drop everything up to and including ``nonce``."""

@@ -15,6 +15,7 @@ from flocknode.chain.reader import Reader
 from flocknode.chain.sender import Receipt, Sender
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import ConfigurationError
+from flocknode.ports import Outbox
 from flocknode.protocol.ledger import Call, Reveal
 
 
@@ -28,6 +29,7 @@ class ChainLedger:
         deployment: Deployment,
         key: SigningKey,
         onion: Onion | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._client = client
         self._heads = heads
@@ -35,7 +37,9 @@ class ChainLedger:
         self._reader = Reader(client, deployment)
         self._onion = onion
         self._reveal = trio.Lock()
-        self.sender = Sender(client, heads, key, deployment.chain_id, self._bindings.artifacts)
+        self.sender = Sender(
+            client, heads, key, deployment.chain_id, self._bindings.artifacts, outbox
+        )
 
     def progress(self, start: int | None = None) -> Follower:
         """Return an endless iterator from block ``start``, by default the deployment's first."""
@@ -82,8 +86,13 @@ async def open_ledger(
     key: SigningKey,
     onion: Onion | None = None,
     poll_seconds: float = POLL_SECONDS,
+    outbox: Outbox | None = None,
 ) -> AsyncIterator[ChainLedger]:
     """Connect, check the contracts and follow the head until the block ends."""
     async with connected(url, poll_seconds) as (client, heads):
         await verify(client, deployment)
-        yield ChainLedger(client, heads, deployment, key, onion)
+        ledger = ChainLedger(client, heads, deployment, key, onion, outbox)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(ledger.sender.resume)
+            yield ledger
+            nursery.cancel_scope.cancel()

@@ -116,7 +116,12 @@ class Node:
         onion_path = self.directory / ONION
         onion = load_onion(onion_path) if onion_path.exists() else None
         ledger = open_ledger(
-            self.config.rpc, self.deployment, self.key, onion, self.config.poll_seconds
+            self.config.rpc,
+            self.deployment,
+            self.key,
+            onion,
+            self.config.poll_seconds,
+            self.storage.outbox,
         )
         with self.scope:
             async with ledger as chain, trio.open_nursery() as nursery:

@@ -65,6 +65,7 @@ class MemoryStorage:
     protection: MemorySlots = field(default_factory=MemorySlots)
     secrets: MemorySecrets = field(default_factory=MemorySecrets)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
+    outbox: None = None
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
 
     def close(self) -> None:

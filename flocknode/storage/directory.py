@@ -8,6 +8,7 @@ from flocknode.errors import ConfigurationError
 from flocknode.primitives import Address
 from flocknode.storage.blobs import DiskBlobs
 from flocknode.storage.journal import MessageJournal
+from flocknode.storage.outbox import TransactionOutbox
 from flocknode.storage.protection import SigningProtection
 from flocknode.storage.secrets import SecretFiles
 
@@ -19,6 +20,7 @@ class Storage:
     protection: SigningProtection
     secrets: SecretFiles
     journal: MessageJournal
+    outbox: TransactionOutbox
     blobs: DiskBlobs
 
     @classmethod
@@ -27,8 +29,13 @@ class Storage:
         try:
             protection = SigningProtection(directory, address)
             try:
-                journal = MessageJournal(directory)
-                return cls(protection, SecretFiles(directory), journal, DiskBlobs(directory))
+                return cls(
+                    protection,
+                    SecretFiles(directory),
+                    MessageJournal(directory),
+                    TransactionOutbox(directory),
+                    DiskBlobs(directory),
+                )
             except BaseException:
                 protection.close()
                 raise
@@ -41,4 +48,5 @@ class Storage:
         """Write what is left and give the directory up."""
         self.blobs.close()
         self.journal.close()
+        self.outbox.close()
         self.protection.close()
