@@ -49,7 +49,8 @@ class Network(Protocol):
 class Ledger(Protocol):
     """The contracts, seen from one node."""
 
-    def progress(self) -> AsyncIterable[ChainProgress]: ...
+    def progress(self, task: int) -> AsyncIterable[ChainProgress]:
+        """Follow the chain from the contracts' first block, for a node of ``task``."""
 
     async def submit(self, call: Call) -> None:
         """Send a transaction and wait for its receipt; raises a ``FlockError`` if it failed."""

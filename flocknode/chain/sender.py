@@ -9,7 +9,7 @@ from operator import itemgetter
 import trio
 
 from flocknode.chain.abi import Artifact, read_revert
-from flocknode.chain.client import ChainClient, Json
+from flocknode.chain.client import Json, Rpc
 from flocknode.chain.client import Request as RpcRequest
 from flocknode.chain.errors import (
     CallReverted,
@@ -87,7 +87,7 @@ class Sender:
 
     def __init__(
         self,
-        client: ChainClient,
+        client: Rpc,
         heads: Heads,
         key: SigningKey,
         chain_id: int,
@@ -184,7 +184,9 @@ class Sender:
 
     async def _count(self, block: str) -> int:
         address = "0x" + self.address.hex()
-        return int(await self._client.call("eth_getTransactionCount", address, block), 16)
+        answer = await self._client.call("eth_getTransactionCount", address, block)
+        with reading("a nonce"):
+            return int(answer, 16)
 
     def _fill(self, request: Request, nonce: int, newest: Header) -> Transaction:
         return Transaction(

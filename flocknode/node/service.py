@@ -93,6 +93,7 @@ class NodeService:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._machine = machine
+        self._task = task
         self._fold = ChainFold(task)
         self._domain = domain
         self._network = network
@@ -247,7 +248,7 @@ class NodeService:
             await self._inbox.send(MessageReceived(frame.peer, message))
 
     async def _follow(self) -> None:
-        async for progress in self._ledger.progress():
+        async for progress in self._ledger.progress(self._task):
             self._fold.advance(progress)
             await self._inbox.send(ChainAdvanced(self._fold.tip, self._fold.final))
 

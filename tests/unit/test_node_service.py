@@ -74,7 +74,7 @@ class Chain:
         self.calls = []
         self.append, self._progress = trio.open_memory_channel(100)
 
-    async def progress(self):
+    async def progress(self, _task):
         async for progress in self._progress:
             yield progress
 
