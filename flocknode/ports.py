@@ -86,6 +86,9 @@ class SlotRecord(Protocol):
     def record(self, slot: Slot, digest: Digest) -> bool:
         """Fill the slot for good before returning True; False if it holds another statement."""
 
+    def holds(self, slot: Slot) -> bool:
+        """Tell whether the slot is filled."""
+
 
 class SecretStore(Protocol):
     """Secrets by name; may block. What is saved outlives the process before ``save`` returns."""

@@ -24,6 +24,7 @@ from flocknode.learning.trainer import LocalTrainer
 from flocknode.messages.verdict import Verdict
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryStorage
+from flocknode.node.recollection import Recollection
 from flocknode.node.service import TOPIC, NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
@@ -155,6 +156,7 @@ class Node:
             vault=self.vault,
             blobs=self.blobs,
             journal=self.storage.journal,
+            recollection=Recollection(self.key.address, self.storage.protection),
             trainer=self._trainer(),
         )
 

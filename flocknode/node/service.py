@@ -18,6 +18,7 @@ from flocknode.errors import FlockError
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
+from flocknode.node.recollection import Recollection
 from flocknode.node.vault import Vault
 from flocknode.ports import BlobStore, Heard, Journal, Ledger, Network, Signer, Trainer
 from flocknode.primitives import Digest, PeerId, Seconds
@@ -89,6 +90,7 @@ class NodeService:
         vault: Vault,
         blobs: BlobStore,
         journal: Journal,
+        recollection: Recollection,
         trainer: Trainer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -102,6 +104,7 @@ class NodeService:
         self._vault = vault
         self._blobs = blobs
         self._journal = journal
+        self._recollection = recollection
         self._heard, self._unwritten = trio.open_memory_channel[Heard](INBOX_EVENTS_MAX)
         self._disk = trio.CapacityLimiter(1)
         self._trainer = trainer
@@ -248,7 +251,9 @@ class NodeService:
             await self._inbox.send(MessageReceived(frame.peer, message))
 
     async def _follow(self) -> None:
+        """Follow the chain; raises ForgottenStatement if it knows more of this key than we do."""
         async for progress in self._ledger.progress(self._task):
+            self._recollection.check(progress)
             self._fold.advance(progress)
             await self._inbox.send(ChainAdvanced(self._fold.tip, self._fold.final))
 
@@ -293,9 +298,11 @@ class NodeService:
 
     async def _train(self, round_: int, model_root: Digest) -> None:
         if not self._vault.holds_delta(round_):
-            model = self._blobs.get(model_root)
             assert self._trainer is not None
-            assert model is not None
+            model = self._blobs.get(model_root)
+            if model is None:
+                log.warning("round %d: its model has left the store; nothing is trained", round_)
+                return
             try:
                 delta = await self._trainer.train(round_, model)
             except FlockError as error:

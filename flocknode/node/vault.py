@@ -52,6 +52,10 @@ class SecretGone(CryptoError):
     """A secret of an attempt that is over. Nobody's fault."""
 
 
+class BlobGone(FlockError):
+    """Bytes that were held are no longer: the store is bounded. Nobody's fault."""
+
+
 class AnotherDelta(FlockError):
     """The delta that this trainer sent in this round is lost, and a second one would tell of it.
 
@@ -176,7 +180,8 @@ class Vault:
 
         def ring(root: Digest) -> bytes:
             data = self._blobs.get(root)
-            assert data is not None
+            if data is None:
+                raise BlobGone(f"{root.hex()[:8]} has left the store")
             return data
 
         words, width = integers.words, integers.width

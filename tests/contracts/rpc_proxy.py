@@ -15,7 +15,7 @@ class Proxy:
         self.upstream = upstream
         self.url = ""
         self.asked: list[str] = []
-        self.alter = lambda call, reply: reply
+        self.alter = lambda _call, reply: reply
 
     def answer(self, body: bytes) -> bytes | None:
         calls = json.loads(body)

@@ -126,7 +126,7 @@ def another_draw(call, reply):
     return {**reply, "result": [{**log, "data": theirs} for log in reply["result"]]}
 
 
-def settled(site: Site, drawn: CommitteeDrawn = DRAWN):
+def settled(site: Site):
     """Tell when the draw has been final for some blocks, whatever was made of it."""
 
     def until(fold: ChainFold) -> bool:

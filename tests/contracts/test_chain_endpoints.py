@@ -162,7 +162,7 @@ async def test_an_endpoint_that_stands_still_while_another_goes_on_rests(two, mo
     async with trio.open_nursery() as nursery:
         nursery.start_soon(endpoints.run)
         with trio.fail_after(10):
-            while endpoints._standings[0].serves:
+            while endpoints._standings[0].serves:  # noqa: ASYNC110
                 await trio.sleep(0.02)
         nursery.cancel_scope.cancel()
     assert endpoints._standings[1].serves

@@ -19,6 +19,7 @@ from flocknode.messages.wire import WantKeys
 from flocknode.model.stages import ModelDelta
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryJournal, MemorySlots
+from flocknode.node.recollection import Recollection
 from flocknode.node.service import NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
@@ -121,15 +122,17 @@ class Node:
         self.network, self.chain = Network(broken), Chain(broken)
         self.trainer = Trainer(delta)
         machine = RoundMachine(key.address, DOMAIN, 1, US.seating.roster, MODEL_ROOT)
+        slots = MemorySlots()
         self.service = NodeService(
             machine,
             task=1,
             domain=DOMAIN,
             network=self.network,
             ledger=self.chain,
-            signer=BrokenSigner() if broken else SlotSigner(key, DOMAIN, MemorySlots()),
+            signer=BrokenSigner() if broken else SlotSigner(key, DOMAIN, slots),
             vault=Vault(blobs),
             journal=MemoryJournal(),
+            recollection=Recollection(key.address, slots),
             blobs=blobs,
             trainer=self.trainer,
             clock=lambda: DRAWN_AT + clock.current_time(),
