@@ -1,6 +1,7 @@
 """Bytes by content address, in memory at once and on disk a moment later; bounded."""
 
 import logging
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,8 @@ from flocknode.storage.files import PARTIAL_SUFFIX, write_whole
 FOLDER = "blobs"
 DISK_BYTES_MAX = 8 << 30
 MEMORY_BYTES_MAX = 1 << 30
+
+_NAME = re.compile(r"[0-9a-f]{64}")
 
 _WRITER = ThreadPoolExecutor(1, thread_name_prefix="blobs")
 """One thread for all nodes of a process: many would crowd out the loop."""
@@ -112,8 +115,9 @@ def _sizes_by_age(folder: Path) -> dict[Digest, int]:
     """Return the sizes of the files in ``folder`` by root, the oldest first."""
     found = []
     for path in folder.iterdir():
-        stat = path.stat()
-        found.append((stat.st_mtime_ns, path.name, stat.st_size))
+        if _NAME.fullmatch(path.name):
+            stat = path.stat()
+            found.append((stat.st_mtime_ns, path.name, stat.st_size))
     return {Digest(bytes.fromhex(name)): size for _, name, size in sorted(found)}
 
 

@@ -20,8 +20,9 @@ class Storage:
     protection: SigningProtection
     secrets: SecretFiles
     journal: MessageJournal
-    outbox: TransactionOutbox
     blobs: DiskBlobs
+    outbox: TransactionOutbox | None = None
+    """None where no transactions are sent: in simulations."""
 
     @classmethod
     def open(cls, directory: Path, address: Address) -> Self:
@@ -33,8 +34,8 @@ class Storage:
                     protection,
                     SecretFiles(directory),
                     MessageJournal(directory),
-                    TransactionOutbox(directory),
                     DiskBlobs(directory),
+                    TransactionOutbox(directory),
                 )
             except BaseException:
                 protection.close()
@@ -48,5 +49,6 @@ class Storage:
         """Write what is left and give the directory up."""
         self.blobs.close()
         self.journal.close()
-        self.outbox.close()
+        if self.outbox is not None:
+            self.outbox.close()
         self.protection.close()

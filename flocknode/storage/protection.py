@@ -99,11 +99,13 @@ class SigningProtection:
                 f"{path} is an older copy: it lacks statements that this key has signed",
                 _NEVER_DELETE,
             )
-        self._mark(database)
+        self._mark(database, sync=marked is None)
         return database
 
-    def _mark(self, database: sqlite3.Connection) -> None:
-        write_whole(self._marker, f"{self._address.hex()} {_count(database)}\n".encode())
+    def _mark(self, database: sqlite3.Connection, *, sync: bool = False) -> None:
+        """Name the key for ever, and the count as far as the disk likes: a lower one is no harm."""
+        line = f"{self._address.hex()} {_count(database)}\n".encode()
+        write_whole(self._marker, line, sync=sync)
 
 
 def _count(database: sqlite3.Connection) -> int:
