@@ -196,6 +196,15 @@ async def test_with_one_of_three_endpoints_down_draws_count(site, two, chain):
         await site.follow([*two, third], lambda fold: fold.final.attempt.drawn == DRAWN)
 
 
+async def test_no_part_is_taken_though_two_of_three_endpoints_agree(site, two, chain):
+    with proxy(chain.url) as third:
+        third.alter = another_draw
+        await site.draw()
+        fold = await site.follow([*two, third], settled(site))
+    assert fold.tip.attempt.drawn == DRAWN
+    assert fold.final.attempt.drawn is None
+
+
 async def test_other_tasks_draws_are_not_asked_about(site, two):
     await site.draw(replace(DRAWN, task=TASK + 1))
     await site.follow(two, lambda fold: fold.final.number > site.block + 3)
