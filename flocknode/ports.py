@@ -63,7 +63,8 @@ class Network(Protocol):
 class Ledger(Protocol):
     """The contracts, seen from one node."""
 
-    def progress(self) -> AsyncIterable[ChainProgress]: ...
+    def progress(self, task: int) -> AsyncIterable[ChainProgress]:
+        """Follow the chain from the contracts' first block, for a node of ``task``."""
 
     async def submit(self, call: Call) -> None:
         """Send a transaction and wait for its receipt; raises a ``FlockError`` if it failed."""
@@ -119,6 +120,9 @@ class SlotRecord(Protocol):
 
     def record(self, slot: Slot, digest: Digest) -> bool:
         """Fill the slot for good before returning True; False if it holds another statement."""
+
+    def holds(self, slot: Slot) -> bool:
+        """Tell whether the slot is filled."""
 
 
 class SecretStore(Protocol):
@@ -177,3 +181,16 @@ class Journal(Protocol):
         """Return the attempt's messages in the order in which they came."""
 
     def forget_before(self, attempt: tuple[int, int]) -> None: ...
+
+
+class Outbox(Protocol):
+    """One key's signed transactions by nonce, until one of that nonce is final; may block."""
+
+    def keep(self, nonce: int, raw: bytes) -> None:
+        """Add an attempt at ``nonce``, which outlives the process before this returns."""
+
+    def kept(self) -> list[tuple[int, bytes]]:
+        """Return nonces and transactions, of one nonce in the order in which they were kept."""
+
+    def forget_to(self, nonce: int) -> None:
+        """Drop everything up to and including ``nonce``."""

@@ -6,7 +6,7 @@ sessions prepare every request anew.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import unquote
 
 import trio
@@ -25,20 +25,31 @@ BACKOFF_SECONDS = 0.1
 THREADS_MAX = 4
 RESPONSE_BYTES_MAX = 32 << 20
 BATCH_MAX = 100
+MESSAGE_CHARS_MAX = 300
 
 Json = Any
 Request = tuple[str, Sequence[Json]]
 
 
+class Rpc(Protocol):
+    """Whom the chain is asked through: one endpoint, or the first that works of several."""
+
+    async def call(self, method: str, *params: Json) -> Json:
+        """Return the result of one call; raises EndpointUnreachable or RpcFailed."""
+
+    async def batch(self, calls: Sequence[Request]) -> list[Json]:
+        """Return the results of several calls, in order; the first failure raises RpcFailed."""
+
+
 class PooledProvider(JSONBaseProvider):
     """A web3 provider on one urllib3 pool: connections are kept, and replaced once closed."""
 
-    def __init__(self, url: urllib3.util.Url) -> None:
+    def __init__(self, url: urllib3.util.Url, call_seconds: float) -> None:
         super().__init__()
         assert url.host is not None
         kind = urllib3.HTTPSConnectionPool if url.scheme == "https" else urllib3.HTTPConnectionPool
         self._pool = kind(
-            url.host, url.port, maxsize=THREADS_MAX, timeout=CALL_SECONDS_MAX, retries=False
+            url.host, url.port, maxsize=THREADS_MAX, timeout=call_seconds, retries=False
         )
         self._path = url.request_uri
         self._headers = {"Content-Type": "application/json"}
@@ -79,12 +90,15 @@ class PooledProvider(JSONBaseProvider):
 class ChainClient:
     """One endpoint. Every call is retried, so only what may be repeated belongs here."""
 
-    def __init__(self, url: str, attempts: int = ATTEMPTS) -> None:
+    def __init__(
+        self, url: str, attempts: int = ATTEMPTS, call_seconds: float = CALL_SECONDS_MAX
+    ) -> None:
         parts = _parse(url)
         self.name = f"{parts.scheme}://{parts.host}:{parts.port}"
         """The endpoint without path and credentials, which often carry an access token."""
-        self._provider = PooledProvider(parts)
+        self._provider = PooledProvider(parts, call_seconds)
         self._attempts = attempts
+        self._call_seconds = call_seconds
         self._limiter = trio.CapacityLimiter(THREADS_MAX)
 
     async def __aenter__(self) -> Self:
@@ -119,7 +133,7 @@ class ChainClient:
 
     async def _exchange(self, ask: Callable[[], Json]) -> Json:
         detail = "no answer in time"
-        with trio.move_on_after(CALL_SECONDS_MAX):
+        with trio.move_on_after(self._call_seconds):
             for attempt in range(self._attempts):
                 if attempt:
                     await trio.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
@@ -142,7 +156,9 @@ def _parse(url: str) -> urllib3.util.Url:
     except LocationParseError:
         parts = urllib3.util.Url()
     if parts.scheme not in {"http", "https"} or not parts.host:
-        raise ConfigurationError(f"{url} is no http or https URL", "correct chain.url")
+        raise ConfigurationError(
+            "an endpoint in rpc is no http or https URL", "correct rpc in the node's file"
+        )
     return parts._replace(port=parts.port or (443 if parts.scheme == "https" else 80))
 
 
@@ -160,6 +176,7 @@ def _result(method: str, reply: Json) -> Json:
         raise RpcFailed(method, 0, "no answer in the reply")
     if "error" in reply:
         error = reply["error"] if isinstance(reply["error"], dict) else {}
-        message = str(error.get("message", "no message"))
-        raise RpcFailed(method, int(error.get("code", 0)), message, error.get("data"))
+        code = error.get("code")
+        message = " ".join(str(error.get("message", "no message"))[:MESSAGE_CHARS_MAX].split())
+        raise RpcFailed(method, code if type(code) is int else 0, message, error.get("data"))
     return reply.get("result")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flocknode.chain.abi import load_artifact, read_address
-from flocknode.chain.client import ChainClient, Json
-from flocknode.chain.errors import WrongContract
+from flocknode.chain.client import ChainClient, Json, Rpc
+from flocknode.chain.errors import WrongContract, reading
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.hashing import keccak256
 from flocknode.errors import ConfigurationError
@@ -62,7 +62,7 @@ def load_deployment(path: Path) -> Deployment:
 
 
 async def describe(
-    client: ChainClient, chain_id: int, block: int, addresses: Mapping[str, Address]
+    client: Rpc, chain_id: int, block: int, addresses: Mapping[str, Address]
 ) -> Deployment:
     """Describe freshly created contracts; raises WrongContract if their code is another."""
     codes = await _codes(client, addresses)
@@ -78,11 +78,13 @@ async def verify(client: ChainClient, deployment: Deployment) -> None:
 
     The code must be this release's up to immutables, and the deployment's with them.
     """
-    chain_id = int(await client.call("eth_chainId"), 16)
+    answer = await client.call("eth_chainId")
+    with reading("a chain id"):
+        chain_id = int(answer, 16)
     if chain_id != deployment.chain_id:
         raise ConfigurationError(
             f"{client.name} serves chain {chain_id}, not {deployment.chain_id}",
-            "correct chain.url or the deployment file",
+            "correct rpc in the node's file, or the deployment file",
         )
     for name, code in (await _codes(client, deployment.addresses)).items():
         is_known = load_artifact(name).is_runtime(code)
@@ -90,10 +92,11 @@ async def verify(client: ChainClient, deployment: Deployment) -> None:
             raise WrongContract(name, "0x" + deployment.addresses[name].hex())
 
 
-async def _codes(client: ChainClient, addresses: Mapping[str, Address]) -> dict[str, bytes]:
+async def _codes(client: Rpc, addresses: Mapping[str, Address]) -> dict[str, bytes]:
     asked = [("eth_getCode", ("0x" + address.hex(), "latest")) for address in addresses.values()]
     answers: list[Json] = await client.batch(asked)
-    codes = (bytes.fromhex(answer[2:]) for answer in answers)
+    with reading("a contract's code"):
+        codes = [bytes.fromhex(answer[2:]) for answer in answers]
     return dict(zip(addresses, codes, strict=True))
 
 

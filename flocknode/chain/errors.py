@@ -7,6 +7,10 @@ from eth_abi.exceptions import DecodingError
 
 from flocknode.errors import FlockError, UnavailableError
 
+ENDPOINT_CODES = frozenset({0, 429, -32001, -32002, -32004, -32005, -32601, -32603, -32700})
+"""No or no usable answer, too many requests, resource not found or unavailable, method or limit
+not supported, internal error, parse error."""
+
 
 class EndpointUnreachable(UnavailableError):
     """The endpoint did not answer within its attempts and deadline."""
@@ -29,6 +33,16 @@ class RpcFailed(FlockError):
         self.message = message
         self.data = data
 
+    @property
+    def blames_endpoint(self) -> bool:
+        """Tell whether another endpoint may well answer what this one did not.
+
+        Codes of JSON-RPC 2.0 and EIP-1474, and 0 for what no server said. A revert is none of them:
+        every endpoint would answer it.
+        """
+        is_revert = isinstance(self.data, str) or "revert" in self.message
+        return self.code in ENDPOINT_CODES and not is_revert
+
 
 class MalformedAnswer(FlockError):
     """The endpoint answered with something other than what was asked for."""
@@ -43,6 +57,16 @@ class FinalityBroken(UnavailableError):
             "check that the endpoint serves the network of the deployment and was not reset",
         )
         self.final = final
+
+
+class HeadBehind(UnavailableError):
+    """The newest block is below one that was called final: a slow endpoint, or a chain reset."""
+
+    def __init__(self, number: int, final: int) -> None:
+        super().__init__(
+            f"the chain's newest block is {number}, below its own final block {final}",
+            "wait for the endpoint to catch up; check that its chain was not reset",
+        )
 
 
 class WrongContract(UnavailableError):

@@ -12,16 +12,18 @@ from typing import Self
 
 import trio
 
-from flocknode.chain.client import ChainClient, Json
+from flocknode.chain.client import Json, Rpc
 from flocknode.chain.errors import (
     EndpointUnreachable,
     FinalityBroken,
+    HeadBehind,
+    MalformedAnswer,
     RpcFailed,
     reading,
 )
 from flocknode.chain.heads import OUTAGE_SECONDS_MAX, Header, Heads, read_header
 from flocknode.crypto.hashing import keccak256
-from flocknode.primitives import Address
+from flocknode.primitives import Address, Digest
 from flocknode.protocol.ledger import Block, ChainProgress, LedgerEvent
 
 STEP_BLOCKS_MAX = 64
@@ -29,6 +31,10 @@ STEP_BLOCKS_MAX = 64
 RANGE_BLOCKS_MAX = 2000
 KEPT_BLOCKS_MAX = 4096
 RETRY_SECONDS = 0.5
+RETRY_SECONDS_MAX = 8.0
+EMPTY_ANSWERS_MAX = 3
+SPARSE_BITS_MAX = 256
+"""Of 2048 bits set in a bloom filter: below, one of a thousand blocks only seems to name us."""
 
 Decode = Callable[[Json], LedgerEvent | None]
 
@@ -42,7 +48,7 @@ class Follower:
 
     def __init__(
         self,
-        client: ChainClient,
+        client: Rpc,
         heads: Heads,
         addresses: Sequence[Address],
         decode: Decode,
@@ -57,6 +63,7 @@ class Follower:
         self._kept: list[Header] = []
         """From the newest block known as final to the tip that was told last."""
         self._final = 0
+        self._span = RANGE_BLOCKS_MAX
 
     def __aiter__(self) -> Self:
         return self
@@ -68,20 +75,21 @@ class Follower:
         """
         if not self._kept:
             self._kept.append(await self._anchor())
-        seen, failing_since = self._kept[-1].digest, inf
+        seen, failing_since, pause = self._kept[-1].digest, inf, RETRY_SECONDS
         while True:
             newest = await self._heads.beyond(seen)
             try:
                 progress = await self._advance(newest, self._heads.final)
-            except (EndpointUnreachable, RpcFailed):
+            except (EndpointUnreachable, RpcFailed, MalformedAnswer, HeadBehind):
                 failing_since = min(failing_since, trio.current_time())
                 if trio.current_time() - failing_since > OUTAGE_SECONDS_MAX:
                     raise
-                await trio.sleep(RETRY_SECONDS)
+                await trio.sleep(pause)
+                pause = min(2 * pause, RETRY_SECONDS_MAX)
                 continue
             if progress is not None:
                 return progress
-            seen, failing_since = newest.digest, inf
+            seen, failing_since, pause = newest.digest, inf, RETRY_SECONDS
 
     async def _anchor(self) -> Header:
         """Return the block before the first; the genesis block has no logs and needs none."""
@@ -96,6 +104,10 @@ class Follower:
     async def _advance(self, newest: Header, final: Header) -> ChainProgress | None:
         """Take one step towards ``newest``, or none if the chain moved under the questions."""
         tip = self._kept[-1]
+        if newest.number < self._kept[0].number:
+            raise HeadBehind(newest.number, self._kept[0].number)
+        if any(newest.digest == header.digest for header in self._kept):
+            return self._finalised(final)  # A slower endpoint answered: nothing was undone.
         base = tip if newest.parent == tip.digest else await self._fork_point()
         is_far = final.number - base.number > STEP_BLOCKS_MAX
         taken = await (self._range(base, final) if is_far else self._step(base, newest))
@@ -107,6 +119,12 @@ class Follower:
         self._keep(base, headers, final)
         undone_to = None if base is tip else base.number
         return ChainProgress(undone_to, tuple(blocks), self._final)
+
+    def _finalised(self, final: Header) -> ChainProgress | None:
+        """Tell of blocks that became final without a new one."""
+        before = self._final
+        self._keep(self._kept[-1], (), final)
+        return ChainProgress(None, (), self._final) if self._final > before else None
 
     async def _fork_point(self) -> Header:
         """Return the newest block told so far that the chain still holds."""
@@ -133,46 +151,67 @@ class Follower:
         return headers, [_block(header, events.get(header.number, [])) for header in headers]
 
     async def _events(self, headers: Sequence[Header]) -> dict[int, list[LedgerEvent]] | None:
-        """Return the events by block number, or None if a block is no longer known."""
+        """Return the events by block number, or None if a block is no longer known.
+
+        An empty answer that the block's bloom filter contradicts is asked for again: endpoints
+        know a block for a moment before they know its logs.
+        """
         asked = [header for header in headers if self._may_have_logs(header)]
-        filters = [
-            {"blockHash": "0x" + header.digest.hex(), "address": self._addresses}
-            for header in asked
-        ]
-        try:
-            answers = await self._client.batch([("eth_getLogs", (one,)) for one in filters])
-        except RpcFailed:
-            return None
-        return {
-            header.number: self._decode_all(logs)
-            for header, logs in zip(asked, answers, strict=True)
-        }
+        events: dict[int, list[LedgerEvent]] = {}
+        for attempt in range(EMPTY_ANSWERS_MAX):
+            filters = [{"blockHash": _hex(one.digest), "address": self._addresses} for one in asked]
+            try:
+                answers = await self._client.batch([("eth_getLogs", (one,)) for one in filters])
+            except RpcFailed:
+                return None
+            for header, logs in zip(asked, answers, strict=True):
+                events[header.number] = self._decode_all(logs, header)
+            asked = [
+                header
+                for header, logs in zip(asked, answers, strict=True)
+                if not logs and header.bloom.bit_count() <= SPARSE_BITS_MAX
+            ]
+            if not asked:
+                break
+            await trio.sleep(RETRY_SECONDS / 4 * 2**attempt)
+        return events
 
     async def _range(self, base: Header, final: Header) -> tuple[list[Header], list[Block]]:
         """Read final blocks by a range of numbers; they cannot move, so no hash is needed."""
-        first, last = base.number + 1, min(final.number, base.number + RANGE_BLOCKS_MAX)
-        logs, last = await self._range_logs(first, last)
+        first = base.number + 1
+        logs, last = await self._range_logs(first, final.number)
         by_number: dict[int, list[Json]] = {}
         with reading("a log"):
             for log in logs:
                 by_number.setdefault(int(log["blockNumber"], 16), []).append(log)
         numbers = sorted({*by_number, last})
+        if numbers[0] < first or numbers[-1] > last:
+            raise MalformedAnswer("a log is of a block that was not asked for")
         headers = [header for header in await self._headers(numbers) if header is not None]
         if len(headers) != len(numbers):
             raise FinalityBroken(last)
-        blocks = [_block(one, self._decode_all(by_number.get(one.number, []))) for one in headers]
+        blocks = [
+            _block(one, self._decode_all(by_number.get(one.number, []), one)) for one in headers
+        ]
         return headers[-1:], blocks
 
-    async def _range_logs(self, first: int, last: int) -> tuple[list[Json], int]:
-        """Return the logs from ``first`` on and how far they reach; halves what is too much."""
+    async def _range_logs(self, first: int, end: int) -> tuple[list[Json], int]:
+        """Return the logs from ``first`` on and how far they reach; halves what is too much.
+
+        Endpoints limit the blocks, the logs or the time of an answer, each in words of its own.
+        """
         while True:
+            last = min(end, first + self._span - 1)
             bounds = {"fromBlock": hex(first), "toBlock": hex(last), "address": self._addresses}
             try:
-                return await self._client.call("eth_getLogs", bounds), last
-            except RpcFailed:
-                if first == last:
+                logs = await self._client.call("eth_getLogs", bounds)
+            except (RpcFailed, EndpointUnreachable) as error:
+                self._span = max((last - first + 1) // 2, 1)
+                if last == first or isinstance(error, EndpointUnreachable):
                     raise
-                last = (first + last) // 2
+            else:
+                self._span = min(2 * self._span, RANGE_BLOCKS_MAX)
+                return logs, last
 
     async def _headers(self, numbers: Sequence[int]) -> list[Header | None]:
         requests = [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
@@ -182,8 +221,11 @@ class Follower:
     def _may_have_logs(self, header: Header) -> bool:
         return any(header.bloom & bloom == bloom for bloom in self._blooms)
 
-    def _decode_all(self, logs: Sequence[Json]) -> list[LedgerEvent]:
+    def _decode_all(self, logs: Sequence[Json], header: Header) -> list[LedgerEvent]:
+        """Decode a block's logs; raises MalformedAnswer for one of another block."""
         with reading("a log"):
+            if any(log["blockHash"] != _hex(header.digest) for log in logs):
+                raise MalformedAnswer("a log is of another block of the same number")
             ordered = sorted(logs, key=lambda log: int(log["logIndex"], 16))
             return [event for log in ordered if (event := self._decode(log)) is not None]
 
@@ -194,6 +236,10 @@ class Follower:
         elif any(header.digest == final.digest for header in kept):
             self._final = final.number
         self._kept = [it for it in kept if it.number >= self._final][-KEPT_BLOCKS_MAX:]
+
+
+def _hex(digest: Digest) -> str:
+    return "0x" + digest.hex()
 
 
 def _bloom(address: Address) -> int:

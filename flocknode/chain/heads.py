@@ -3,15 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from random import SystemRandom
 
 import trio
 
-from flocknode.chain.client import ChainClient, Json
+from flocknode.chain.client import ChainClient, Json, Rpc
 from flocknode.chain.errors import EndpointUnreachable, MalformedAnswer, RpcFailed, reading
 from flocknode.primitives import Digest, Wei
 
 POLL_SECONDS = 0.1
 OUTAGE_SECONDS_MAX = 60.0
+BACKOFF_SECONDS_MAX = 4.0
+
+_dice = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Header:
 class Heads:
     """The newest and the newest final header; a change wakes every waiter."""
 
-    def __init__(self, client: ChainClient, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(self, client: Rpc, poll_seconds: float = POLL_SECONDS) -> None:
         self._client = client
         self._poll_seconds = poll_seconds
         self._changed = trio.Event()
@@ -47,7 +51,10 @@ class Heads:
         return self._final
 
     async def run(self) -> None:
-        """Poll for ever; raises what failed once nothing has worked for ``OUTAGE_SECONDS_MAX``."""
+        """Poll for ever; raises what failed once nothing has worked for ``OUTAGE_SECONDS_MAX``.
+
+        The pauses grow while nothing works, so that an endpoint that limits its callers recovers.
+        """
         answered = trio.current_time()
         wait = self._poll_seconds
         while True:
@@ -57,6 +64,7 @@ class Heads:
             except (EndpointUnreachable, RpcFailed, MalformedAnswer):
                 if trio.current_time() - answered > OUTAGE_SECONDS_MAX:
                     raise
+                wait = min(2 * wait, BACKOFF_SECONDS_MAX) * _dice.uniform(0.75, 1.0)
             else:
                 answered = trio.current_time()
                 # Blocks come at intervals: one that is due is asked for more often.
@@ -103,9 +111,16 @@ async def connected(
     url: str, poll_seconds: float = POLL_SECONDS
 ) -> AsyncIterator[tuple[ChainClient, Heads]]:
     """Connect and follow the head until the block ends; the nodes of one process may share it."""
-    async with ChainClient(url) as client, trio.open_nursery() as nursery:
+    async with ChainClient(url) as client, followed(client, poll_seconds) as heads:
+        yield client, heads
+
+
+@asynccontextmanager
+async def followed(client: Rpc, poll_seconds: float) -> AsyncIterator[Heads]:
+    """Follow the head until the block ends."""
+    async with trio.open_nursery() as nursery:
         heads = Heads(client, poll_seconds)
         await heads.poll()
         nursery.start_soon(heads.run)
-        yield client, heads
+        yield heads
         nursery.cancel_scope.cancel()

@@ -1,16 +1,16 @@
 """Questions to the contracts that cost nothing."""
 
 from flocknode.chain.abi import load_artifact, read_revert
-from flocknode.chain.client import ChainClient, Json
+from flocknode.chain.client import Json, Rpc
 from flocknode.chain.deployment import CONTRACTS, Deployment
-from flocknode.chain.errors import RpcFailed
+from flocknode.chain.errors import RpcFailed, reading
 from flocknode.primitives import Address, Wei
 
 
 class Reader:
     """Views of one deployment's contracts, by default at the newest block."""
 
-    def __init__(self, client: ChainClient, deployment: Deployment) -> None:
+    def __init__(self, client: Rpc, deployment: Deployment) -> None:
         self._client = client
         self._deployment = deployment
 
@@ -30,7 +30,8 @@ class Reader:
                 artifacts = [load_artifact(name) for name in CONTRACTS]
                 raise read_revert(bytes.fromhex(error.data[2:]), artifacts) from error
             raise
-        return artifact.results(function, bytes.fromhex(answer[2:]))
+        with reading(f"the answer to {function}"):
+            return artifact.results(function, bytes.fromhex(answer[2:]))
 
     async def validator_of(self, signer: Address) -> int:
         (validator,) = await self.view("StakeRegistry", "validatorOf", signer)
@@ -47,7 +48,8 @@ class Reader:
 
     async def native_balance(self, account: Address) -> Wei:
         answer = await self._client.call("eth_getBalance", "0x" + account.hex(), "latest")
-        return Wei(int(answer, 16))
+        with reading("a balance"):
+            return Wei(int(answer, 16))
 
     async def refund_of(self, relayer: Address) -> Wei:
         (refund,) = await self.view("RoundManager", "refundOf", relayer)

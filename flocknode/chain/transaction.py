@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_typing import HexAddress, HexStr
+from hexbytes import HexBytes
 from web3.types import Nonce
 from web3.utils.address import get_create_address
 
@@ -53,6 +54,23 @@ def sign(transaction: Transaction, key: SigningKey) -> SignedTransaction:
     fields["s"] = int.from_bytes(signature[32:64], "big")
     raw = TypedTransaction.from_dict(fields).encode()
     return SignedTransaction(raw, keccak256(raw))
+
+
+def read_transaction(raw: bytes) -> tuple[Transaction, SignedTransaction]:
+    """Read what ``sign`` made; raises ValueError or LookupError for anything else."""
+    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    to = bytes(fields["to"])
+    transaction = Transaction(
+        chain_id=fields["chainId"],
+        nonce=fields["nonce"],
+        tip=Wei(fields["maxPriorityFeePerGas"]),
+        fee_max=Wei(fields["maxFeePerGas"]),
+        gas=fields["gas"],
+        to=Address(to) if to else None,
+        value=Wei(fields["value"]),
+        data=bytes(fields["data"]),
+    )
+    return transaction, SignedTransaction(raw, keccak256(raw))
 
 
 def created_address(sender: Address, nonce: int) -> Address:

@@ -24,6 +24,7 @@ from flocknode.learning.trainer import LocalTrainer
 from flocknode.messages.verdict import Verdict
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryStorage
+from flocknode.node.recollection import Recollection
 from flocknode.node.service import TOPIC, NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
@@ -108,7 +109,12 @@ class Node:
         onion_path = self.directory / ONION
         onion = load_onion(onion_path) if onion_path.exists() else None
         ledger = open_ledger(
-            self.config.rpc, self.deployment, self.key, onion, self.config.poll_seconds
+            self.config.rpc,
+            self.deployment,
+            self.key,
+            onion,
+            self.config.poll_seconds,
+            self.storage.outbox,
         )
         with self.scope:
             async with ledger as chain, trio.open_nursery() as nursery:
@@ -136,6 +142,7 @@ class Node:
             blobs=self.blobs,
             journal=self.storage.journal,
             consent=ConsentFile(self.directory),
+            recollection=Recollection(self.key.address, self.storage.protection),
             trainer=self._trainer(),
         )
 

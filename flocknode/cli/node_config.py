@@ -18,8 +18,8 @@ class NodeConfig:
 
     listen: str
     """Multiaddr to listen on, or "none": then the node only dials, as a trainer may."""
-    rpc: str
-    """URL of the chain's JSON-RPC endpoint."""
+    rpc: tuple[str, ...]
+    """URLs of the chain's JSON-RPC endpoints, the preferred one first; two must agree on a draw."""
     task: int
     """The task's number on the chain."""
     links: tuple[str, ...]
@@ -67,7 +67,7 @@ def load_node_config(directory: Path) -> NodeConfig:
 def _checked(path: Path, content: dict[str, Any]) -> NodeConfig:
     shapes = {
         "listen": str,
-        "rpc": str,
+        "rpc": list,
         "task": int,
         "links": list,
         "neighbours": list,
@@ -80,5 +80,10 @@ def _checked(path: Path, content: dict[str, Any]) -> NodeConfig:
         if type(value) is not shapes[name]:
             kind = shapes[name].__name__
             raise ConfigurationError(f"{path}: {name!r} is not of type {kind}", "correct it")
-    links, neighbours = tuple(content.pop("links")), tuple(content.pop("neighbours"))
-    return NodeConfig(links=links, neighbours=neighbours, **content)
+    for name in ("links", "neighbours", "rpc"):
+        content[name] = tuple(content[name])
+        if not all(type(one) is str for one in content[name]):
+            raise ConfigurationError(f"{path}: {name!r} is not a list of strings", "correct it")
+    if not content["rpc"]:
+        raise ConfigurationError(f"{path}: 'rpc' names no endpoint", "name one, better three")
+    return NodeConfig(**content)

@@ -8,15 +8,24 @@ from flocknode.node.blobs import MemoryBlobs
 from flocknode.ports import Ban, Heard
 from flocknode.primitives import Digest, PeerId
 
+CONTEXTS_MAX = 256
+"""Attempts and rounds whose statements stay in memory; an older one is long final."""
+
 
 class MemorySlots:
     """The statements of slots, as long as the process lives."""
 
     def __init__(self) -> None:
-        self._slots: dict[Slot, Digest] = {}
+        self._slots: dict[Digest, dict[Slot, Digest]] = {}
 
     def record(self, slot: Slot, digest: Digest) -> bool:
-        return self._slots.setdefault(slot, digest) == digest
+        slots = self._slots.setdefault(slot[1], {})
+        while len(self._slots) > CONTEXTS_MAX:
+            del self._slots[next(iter(self._slots))]
+        return slots.setdefault(slot, digest) == digest
+
+    def holds(self, slot: Slot) -> bool:
+        return slot in self._slots.get(slot[1], {})
 
 
 class MemorySecrets:
@@ -91,6 +100,7 @@ class MemoryStorage:
     protection: MemorySlots = field(default_factory=MemorySlots)
     secrets: MemorySecrets = field(default_factory=MemorySecrets)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
+    outbox: None = None
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
     bans: MemoryBans = field(default_factory=MemoryBans)
 

@@ -19,6 +19,7 @@ from flocknode.errors import FlockError
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
+from flocknode.node.recollection import Recollection
 from flocknode.node.vault import BytesGone, Vault
 from flocknode.ports import BlobStore, Consent, Heard, Journal, Ledger, Network, Signer, Trainer
 from flocknode.primitives import Digest, PeerId, Seconds
@@ -95,10 +96,12 @@ class NodeService:
         blobs: BlobStore,
         journal: Journal,
         consent: Consent,
+        recollection: Recollection,
         trainer: Trainer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._machine = machine
+        self._task = task
         self._fold = ChainFold(task)
         self._trainers = machine.trainers
         self._validators: frozenset[PeerId] = frozenset()
@@ -110,6 +113,7 @@ class NodeService:
         self._blobs = blobs
         self._journal = journal
         self._consent = consent
+        self._recollection = recollection
         self._heard, self._unwritten = trio.open_memory_channel[Heard](INBOX_EVENTS_MAX)
         self._disk = trio.CapacityLimiter(1)
         self._trainer = trainer
@@ -269,7 +273,9 @@ class NodeService:
             await self._inbox.send(MessageReceived(frame.peer, message))
 
     async def _follow(self) -> None:
-        async for progress in self._ledger.progress():
+        """Follow the chain; raises ForgottenStatement if it knows more of this key than we do."""
+        async for progress in self._ledger.progress(self._task):
+            self._recollection.check(progress)
             self._fold.advance(progress)
             self._know_validators()
             await self._inbox.send(ChainAdvanced(self._fold.tip, self._fold.final))

@@ -263,6 +263,7 @@ class Vault:
             quantised = quantise(clipped, weight, integers, dither_stream(secret, integers.words))
             stored = bytes(words_bytes(quantised.values))
             self._store.save(delta_name(effect.round), stored)
+            self._trained = None  # Eight bytes a word that nobody needs again.
         slot = ("delta", effect.seating.drawn.model_root, effect.round)
         if not self._record.record(slot, sha256(stored)):
             raise AnotherDelta(f"another delta was sent in round {effect.round}")

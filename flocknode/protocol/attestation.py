@@ -70,7 +70,7 @@ class Attester:
             root = contribution.header.root
             if root in self._vectors or root in self._fetching:
                 continue
-            seats = [s for s, m in self._heard.items() if digest in m.headers and s != self._seat]
+            seats = list(self.attestations.attesters(digest) - {self._seat})
             if seats and self._pace.every(("pull", root), now):
                 # Different seats start with different holders.
                 seats.sort(key=lambda seat: (seat - self._seat) % self._seating.terms.seats)

@@ -158,12 +158,21 @@ class ChainFold:
     """Keeps the final view and the blocks above it; a reorganisation replaces only the latter."""
 
     def __init__(self, task: int) -> None:
-        self.final = ChainView(task)
+        self._final = ChainView(task)
         self._pending: list[Block] = []
+        self._doubted: Digest | None = None
+
+    @property
+    def final(self) -> ChainView:
+        """The final view; a draw that is doubted is not in it, nor is what followed from it."""
+        attempt = self._final.attempt
+        if attempt.drawn is None or attempt.drawn.ctx != self._doubted:
+            return self._final
+        return replace(self._final, attempt=AttemptView(opened=attempt.opened))
 
     @property
     def tip(self) -> ChainView:
-        view = self.final
+        view = self._final
         for block in self._pending:
             view = view.after(block)
         return view
@@ -171,8 +180,9 @@ class ChainFold:
     def advance(self, progress: ChainProgress) -> None:
         """Take in new blocks; final blocks leave the pending ones."""
         if progress.undone_to is not None:
-            assert progress.undone_to >= self.final.number
+            assert progress.undone_to >= self._final.number
             self._pending = [b for b in self._pending if b.number <= progress.undone_to]
         self._pending.extend(progress.blocks)
         while self._pending and self._pending[0].number <= progress.final:
-            self.final = self.final.after(self._pending.pop(0))
+            self._final = self._final.after(self._pending.pop(0))
+        self._doubted = progress.doubted

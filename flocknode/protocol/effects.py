@@ -160,7 +160,7 @@ class ComputeAggregate:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Keep a message that this seat relies on, without its vector, past a restart."""
+    """Keep a message that this seat relies on, or its offer, without vectors, past a restart."""
 
     seating: Seating
     sender: PeerId

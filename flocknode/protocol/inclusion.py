@@ -5,7 +5,7 @@ from flocknode.messages.statements import Include
 from flocknode.messages.wire import IncludeOffer, IncludeVote, WantContributions
 from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.attestation import Attester
-from flocknode.protocol.effects import Effect, Send, Sign, Submit, SumMasks
+from flocknode.protocol.effects import Effect, Remember, Send, Sign, Submit, SumMasks
 from flocknode.protocol.events import MasksSummed
 from flocknode.protocol.inclusion_set import InclusionSet, form_set
 from flocknode.protocol.ledger import AnswerRollCall, IncludeSet
@@ -47,8 +47,11 @@ class Includer:
                 return []
             offer = IncludeOffer(self._seating.ctx, view, chosen.headers)
             self._pace.mark(("offer", view), now)
+            # A restart in this view offers the same again: the slot takes no other set.
+            me = self._seating.peers[self._seat]
+            keeping = Remember(self._seating, me, offer)
             sending = Send(others(self._seating, self._seat), offer)
-            return [sending, *self.hear_offer(offer, self._seating.peers[self._seat], timestamp)]
+            return [keeping, sending, *self.hear_offer(offer, me, timestamp)]
         if self._pace.every(("offer", view), now):
             return [Send(others(self._seating, self._seat), offer)]
         return []

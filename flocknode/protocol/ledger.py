@@ -186,6 +186,8 @@ class ChainProgress:
     blocks: tuple[Block, ...]
     final: int
     """Number of the newest final block."""
+    doubted: Digest | None = None
+    """``ctx`` of a final draw that the node's endpoints do not agree on, or not yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,7 @@ class RoundMachine:
         if settled is None or settled.round <= self._concluded:
             return []
         self._concluded = settled.round
+        self._pace = Pace()
         outcome = self._attempt.outcome() if self._attempt else []
         return [*outcome, DestroySecrets(settled.round + 1, 0)]
 

@@ -15,6 +15,7 @@ class ChainDuties:
         self._task = task
         self._signer = signer
         self._pace = Pace()
+        self._attempt: tuple[int, int] | None = None
 
     def tick(
         self, tip: ChainView, final: ChainView, seating: Seating | None, now: Seconds
@@ -23,6 +24,7 @@ class ChainDuties:
         me = self._validator(tip)
         if me is None:
             return []
+        self._forget_others(tip)
         effects = self._reveal(me, final, now)
         if tip.paused:
             return effects
@@ -30,6 +32,13 @@ class ChainDuties:
         effects += self._settle(me, tip, seating, now)
         effects += self._poke(me, tip, seating, now)
         return effects
+
+    def _forget_others(self, tip: ChainView) -> None:
+        """Start the paces of a new attempt with nothing in them, or they would grow for ever."""
+        begun = tip.attempt.drawn or tip.attempt.opened
+        if begun and (begun.round, begun.attempt) != self._attempt:
+            self._attempt = begun.round, begun.attempt
+            self._pace = Pace()
 
     def _validator(self, view: ChainView) -> int | None:
         matches = (v for v, keys in view.validators.items() if keys.signer == self._signer)

@@ -3,6 +3,7 @@
 import logging
 import mmap
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ from flocknode.crypto.merkle import TreeKind, root_of_subtrees, subtrees, tree_r
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.node.blobs import MemoryBlobs, MemoryDraft
 from flocknode.primitives import Digest
-from flocknode.storage.drafts import DRAFT_SUFFIX, FileDraft, draft_path, drop_oldest
+from flocknode.storage.drafts import FileDraft, draft_path, drop_oldest
 from flocknode.storage.files import PARTIAL_SUFFIX, sync_folder, write_whole
 
 FOLDER = "blobs"
@@ -22,6 +23,8 @@ MAPPED_BYTES_MIN = 1 << 20
 """A longer blob is drafted in a file and read through a map of it: the system keeps in memory what
 is in use, once, and the process nothing."""
 HASHED_LEAVES = 1 << 14
+
+_NAME = re.compile(r"[0-9a-f]{64}")
 
 _WRITER = ThreadPoolExecutor(1, thread_name_prefix="blobs")
 """One thread for all nodes of a process: many would crowd out the loop."""
@@ -163,10 +166,9 @@ def _sizes_by_age(folder: Path) -> dict[Digest, int]:
     """Return the sizes of the files in ``folder`` by root, the oldest first."""
     found = []
     for path in folder.iterdir():
-        if path.suffix == DRAFT_SUFFIX:
-            continue
-        stat = path.stat()
-        found.append((stat.st_mtime_ns, path.name, stat.st_size))
+        if _NAME.fullmatch(path.name):
+            stat = path.stat()
+            found.append((stat.st_mtime_ns, path.name, stat.st_size))
     return {Digest(bytes.fromhex(name)): size for _, name, size in sorted(found)}
 
 

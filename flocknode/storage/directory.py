@@ -9,6 +9,7 @@ from flocknode.primitives import Address
 from flocknode.storage.bans import BanFile
 from flocknode.storage.blobs import DiskBlobs
 from flocknode.storage.journal import MessageJournal
+from flocknode.storage.outbox import TransactionOutbox
 from flocknode.storage.protection import SigningProtection
 from flocknode.storage.secrets import SecretFiles
 
@@ -22,6 +23,8 @@ class Storage:
     journal: MessageJournal
     blobs: DiskBlobs
     bans: BanFile
+    outbox: TransactionOutbox | None = None
+    """None where no transactions are sent: in simulations."""
 
     @classmethod
     def open(cls, directory: Path, address: Address) -> Self:
@@ -29,9 +32,14 @@ class Storage:
         try:
             protection = SigningProtection(directory, address)
             try:
-                journal = MessageJournal(directory)
-                secrets, blobs = SecretFiles(directory), DiskBlobs(directory)
-                return cls(protection, secrets, journal, blobs, BanFile(directory))
+                return cls(
+                    protection,
+                    SecretFiles(directory),
+                    MessageJournal(directory),
+                    DiskBlobs(directory),
+                    BanFile(directory),
+                    TransactionOutbox(directory),
+                )
             except BaseException:
                 protection.close()
                 raise
@@ -44,4 +52,6 @@ class Storage:
         """Write what is left and give the directory up."""
         self.blobs.close()
         self.journal.close()
+        if self.outbox is not None:
+            self.outbox.close()
         self.protection.close()

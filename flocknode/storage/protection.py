@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from flocknode.errors import ConfigurationError
@@ -26,14 +27,18 @@ _FILL = (
 )
 """One statement, so one transaction: it commits before the rows are all read."""
 
+_FIND = "SELECT 1 FROM signed WHERE (kind, ctx, number) = (?, ?, ?)"
+_COUNT = "SELECT count(*) FROM signed"
+
 _NEVER_DELETE = "restore it from a backup; without it this key could sign twice and lose its stake"
 
 
 class SigningProtection:
     """One statement per slot, for one signing key, for ever; nothing is ever pruned.
 
-    ``protection.marker`` names the key and is written once the record exists: a directory with
-    the marker and without the record has lost it, and is refused.
+    ``protection.marker`` names the key and the number of slots filled at the last start or stop: a
+    directory with the marker and without the record has lost it, and one whose record holds fewer
+    slots has got an older copy back. Both are refused.
     """
 
     def __init__(self, directory: Path, address: Address, *, synchronous: str = "FULL") -> None:
@@ -59,15 +64,26 @@ class SigningProtection:
             raise StorageError(f"signing protection: {error}") from error
         return bytes(kept) == digest
 
+    def holds(self, slot: Slot) -> bool:
+        """Tell whether the slot is filled; raises ``StorageError`` if it cannot be known."""
+        try:
+            with self._mutex:
+                return bool(self._database.execute(_FIND, slot).fetchall())
+        except sqlite3.Error as error:
+            raise StorageError(f"signing protection: {error}") from error
+
     def close(self) -> None:
         """Fold the log into the record and let another process have the directory."""
         with self._mutex:
+            with suppress(sqlite3.Error, OSError):
+                self._mark(self._database)
             self._database.close()
             self._lock.close()
 
     def _open(self, directory: Path, address: Address, synchronous: str) -> sqlite3.Connection:
-        path, marker = directory / RECORD, directory / MARKER
-        marked = _read_marker(marker)
+        path = directory / RECORD
+        self._address, self._marker = address, directory / MARKER
+        marked, filled = _read_marker(self._marker)
         if marked is not None and marked != address:
             raise ConfigurationError(
                 f"{path} is of another signing key", "give each signing key a directory of its own"
@@ -77,15 +93,32 @@ class SigningProtection:
         database = open_database(
             path, _SCHEMA, _NEVER_DELETE, synchronous=synchronous, may_create=marked is None
         )
-        if marked is None:
-            write_whole(marker, address.hex().encode() + b"\n")
+        if _count(database) < filled:
+            database.close()
+            raise ConfigurationError(
+                f"{path} is an older copy: it lacks statements that this key has signed",
+                _NEVER_DELETE,
+            )
+        self._mark(database, sync=marked is None)
         return database
 
+    def _mark(self, database: sqlite3.Connection, *, sync: bool = False) -> None:
+        """Name the key for ever, and the count as far as the disk likes: a lower one is no harm."""
+        line = f"{self._address.hex()} {_count(database)}\n".encode()
+        write_whole(self._marker, line, sync=sync)
 
-def _read_marker(path: Path) -> Address | None:
+
+def _count(database: sqlite3.Connection) -> int:
+    ((count,),) = database.execute(_COUNT).fetchall()
+    return int(count)
+
+
+def _read_marker(path: Path) -> tuple[Address | None, int]:
+    """Return the key and how many slots it had filled; a marker without a number knows of none."""
     try:
-        return Address(bytes.fromhex(path.read_text("ascii").strip()))
+        address, *count = path.read_text("ascii").split()
+        return Address(bytes.fromhex(address)), int(*count)
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
+        return None, 0
+    except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(f"{path} is damaged or unreadable", _NEVER_DELETE) from error

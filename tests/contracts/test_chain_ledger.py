@@ -256,7 +256,7 @@ async def events_until(ledger: ChainLedger, kind: type) -> list:
     """All events from the deployment on, up to the first one of ``kind``."""
     seen = []
     with trio.fail_after(20):
-        async for progress in ledger.progress():
+        async for progress in ledger.progress(0):
             for block in progress.blocks:
                 seen += block.events
             if any(isinstance(event, kind) for event in seen):

@@ -115,22 +115,6 @@ async def test_without_funds_the_endpoint_refuses(bench):
         await sender.transact(transfer(1))
 
 
-async def test_a_transaction_is_recorded_before_it_is_broadcast(bench):
-    recorded = []
-
-    def refuse(signed) -> None:
-        recorded.append(signed)
-        raise OSError("disk full")
-
-    key = new_signing_key()
-    await bench.fund(key)
-    sender = Sender(bench.client, bench.heads, key, bench.chain.chain_id, record=refuse)
-    with pytest.raises(OSError, match="disk full"):
-        await sender.transact(transfer(1))
-    digest = "0x" + recorded[0].digest.hex()
-    assert await bench.client.call("eth_getTransactionByHash", digest) is None
-
-
 async def test_sending_the_same_bytes_twice_is_no_error(unmined):
     sender, client = unmined
     pending = await sender.send(transfer(1))

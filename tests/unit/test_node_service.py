@@ -19,6 +19,7 @@ from flocknode.messages.wire import WantKeys
 from flocknode.model.stages import ModelDelta
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryConsent, MemoryJournal, MemorySlots
+from flocknode.node.recollection import Recollection
 from flocknode.node.service import NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
@@ -85,7 +86,7 @@ class Chain:
         self.calls = []
         self.append, self._progress = trio.open_memory_channel(100)
 
-    async def progress(self):
+    async def progress(self, _task):
         async for progress in self._progress:
             yield progress
 
@@ -133,16 +134,18 @@ class Node:
         self.trainer = Trainer(delta)
         self.consent = MemoryConsent()
         machine = RoundMachine(key.address, DOMAIN, 1, US.seating.roster, MODEL_ROOT)
+        slots = MemorySlots()
         self.service = NodeService(
             machine,
             task=1,
             domain=DOMAIN,
             network=self.network,
             ledger=self.chain,
-            signer=BrokenSigner() if broken else SlotSigner(key, DOMAIN, MemorySlots()),
+            signer=BrokenSigner() if broken else SlotSigner(key, DOMAIN, slots),
             vault=Vault(blobs),
             journal=MemoryJournal(),
             consent=self.consent,
+            recollection=Recollection(key.address, slots),
             blobs=blobs,
             trainer=self.trainer,
             clock=lambda: DRAWN_AT + clock.current_time(),

@@ -128,3 +128,20 @@ def test_undone_block_without_a_successor_is_forgotten():
     fold.advance(ChainProgress(None, (block(1, OPENED), block(2, DRAWN)), final=1))
     fold.advance(ChainProgress(1, (), final=1))
     assert fold.tip == fold.final
+
+
+def test_a_doubted_draw_and_what_follows_it_is_at_the_tip_only():
+    fold = ChainFold(1)
+    blocks = (block(1, OPENED), block(2, DRAWN), block(3, ACCEPTED))
+    fold.advance(ChainProgress(None, blocks, final=3, doubted=DRAWN.ctx))
+    assert fold.final.attempt == AttemptView(opened=OPENED)
+    assert fold.tip.attempt == AttemptView(OPENED, DRAWN, ACCEPTED)
+    fold.advance(ChainProgress(None, (), final=3))
+    assert fold.final.attempt == fold.tip.attempt
+
+
+def test_doubts_of_a_draw_that_is_over_change_nothing():
+    fold = ChainFold(1)
+    blocks = (block(1, OPENED), block(2, DRAWN), block(3, SETTLED))
+    fold.advance(ChainProgress(None, blocks, final=3, doubted=DRAWN.ctx))
+    assert fold.final.model_root == SETTLED.model_root

@@ -3,7 +3,7 @@ from flocknode.messages.statements import Include
 from flocknode.messages.wire import AttestationMessage, IncludeOffer, WantContributions
 from flocknode.primitives import PeerId
 from flocknode.protocol.attestation import Attester
-from flocknode.protocol.effects import Send, Sign, Submit, SumMasks
+from flocknode.protocol.effects import Remember, Send, Sign, Submit, SumMasks
 from flocknode.protocol.events import MasksSummed
 from flocknode.protocol.inclusion import Includer
 from flocknode.protocol.ledger import AnswerRollCall, IncludeSet
@@ -126,6 +126,17 @@ def test_repeated_offer_gets_the_same_vote():
     assert seat.offered(*WHOLE) == [first]
 
 
+def test_restarted_proposer_offers_the_set_that_it_offered_before():
+    before = Seat(PROPOSER).hold(*WHOLE).see_attested(*WHOLE)
+    kept, sent, _ = before.includer.offer_if_due(DRAWN_AT, 0.0)
+    assert isinstance(kept, Remember)
+    assert (kept.sender, kept.message) == (US.seating.peers[PROPOSER], sent.message)
+    after = Seat(PROPOSER).hold(*WHOLE)
+    assert after.includer.hear_offer(kept.message, kept.sender, DRAWN_AT)
+    (again,) = after.includer.offer_if_due(DRAWN_AT, RESEND_SECONDS)
+    assert again.message == sent.message
+
+
 def test_next_view_may_bring_another_set():
     seat = Seat().hold(*WHOLE)
     assert seat.signs(0, 1, 2, timestamp=VIEWS_BEGIN)
@@ -152,7 +163,7 @@ def test_set_with_a_trainer_twice_is_refused():
 
 def proposing():
     seat = Seat(PROPOSER).hold(*WHOLE).see_attested(*WHOLE)
-    send, summing = seat.includer.offer_if_due(DRAWN_AT, 0)
+    _, send, summing = seat.includer.offer_if_due(DRAWN_AT, 0)
     seat.includer.masks_summed(MasksSummed(US.ctx, summing.inclusion_root, ROOT, b""), DRAWN_AT)
     return seat, send
 

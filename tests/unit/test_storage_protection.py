@@ -155,3 +155,30 @@ async def test_signer_repeats_the_same_bytes_and_refuses_another_statement(prote
     assert await signer.sign(SeatKey(ctx, 1, TWO)) is None
     assert await signer.sign(Attestation(ctx, 1, 1, ONE)) is not None
     assert await signer.sign(Attestation(ctx, 1, 2, TWO)) is not None
+
+
+def test_an_older_copy_of_the_record_is_refused(tmp_path):
+    reopen(tmp_path)
+    older = (tmp_path / RECORD).read_bytes()
+    first = SigningProtection(tmp_path, ME)
+    first.record(SLOT, ONE)
+    first.close()
+    newer = (tmp_path / RECORD).read_bytes()
+    (tmp_path / RECORD).write_bytes(older)
+    with pytest.raises(ConfigurationError, match="older copy"):
+        SigningProtection(tmp_path, ME)
+    (tmp_path / RECORD).write_bytes(newer)
+    reopen(tmp_path)
+
+
+def test_a_marker_of_before_the_count_is_taken(tmp_path):
+    reopen(tmp_path)
+    (tmp_path / MARKER).write_text(ME.hex() + "\n")
+    reopen(tmp_path)
+
+
+def test_the_record_tells_which_slots_it_holds(protection):
+    assert not protection.holds(SLOT)
+    protection.record(SLOT, ONE)
+    assert protection.holds(SLOT)
+    assert not protection.holds(("include", SLOT[1], 4))

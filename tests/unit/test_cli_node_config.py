@@ -1,0 +1,37 @@
+"""What an operator's file may say."""
+
+import pytest
+
+from flocknode.cli.node_config import FILE_NAME, NodeConfig, load_node_config
+from flocknode.errors import ConfigurationError
+
+CONFIG = NodeConfig(
+    listen="/ip4/127.0.0.1/tcp/1",
+    rpc=("http://one", "http://two"),
+    task=0,
+    links=(),
+    neighbours=(),
+    poll_seconds=1.0,
+)
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    CONFIG.save(tmp_path)
+    assert load_node_config(tmp_path) == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('rpc = "http://one"', "'rpc' is not of type list"),
+        ("rpc = [1]", "'rpc' is not a list of strings"),
+        ("rpc = []", "'rpc' names no endpoint"),
+    ],
+)
+def test_endpoints_of_another_shape_are_refused(tmp_path, line, words):
+    CONFIG.save(tmp_path)
+    path = tmp_path / FILE_NAME
+    kept = [one for one in path.read_text().splitlines() if not one.startswith("rpc")]
+    path.write_text("\n".join([*kept, line]))
+    with pytest.raises(ConfigurationError, match=words):
+        load_node_config(tmp_path)
