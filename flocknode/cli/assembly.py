@@ -121,8 +121,10 @@ class Node:
                 service = self._service(chain)
                 self.judge.service = service
                 await nursery.start(self.network.run)
-                self.network.know(dict(map(parse_address, self.config.links)))
-                self.network.neighbours(dict(map(parse_address, self.config.neighbours)))
+                self.network.begin_with(dict(map(parse_address, self.config.links)))
+                neighbours = dict(map(parse_address, self.config.neighbours))
+                self.network.know(neighbours)
+                self.network.neighbours(neighbours)
                 nursery.start_soon(service.run)
                 task_status.started()
 

@@ -1,7 +1,7 @@
 """Gossip between chosen neighbours: what to take, what to forward, whom to hold to account."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import trio
@@ -30,6 +30,7 @@ MESSAGES_BURST = 1_000.0
 Validate = Callable[[PeerId, str, bytes], Verdict]
 Deliver = Callable[[PeerId, str, bytes], None]
 Penalise = Callable[[PeerId, str], None]
+Find = Callable[[PeerId], Awaitable[None]]
 _JOIN_FAULTS: tuple[type[Exception], ...] = (*LIBRARY_FAULTS, trio.TooSlowError)
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Gossip:
         deliver: Deliver,
         counters: Counters,
         penalise: Penalise,
+        find: Find,
     ) -> None:
         self._host = host
         self._penalise = penalise
@@ -56,7 +58,7 @@ class Gossip:
         self._pubsub = SafePubsub(
             host.raw, self._router, topics, self._judge, self._count_sent, penalise
         )
-        self._keeper = Keeper(self._hold)
+        self._keeper = Keeper(self._hold, find)
         self._budgets = Buckets(MESSAGES_PER_SECOND, MESSAGES_BURST)
 
     @asynccontextmanager
@@ -74,15 +76,18 @@ class Gossip:
             yield
             nursery.cancel_scope.cancel()
 
-    def choose(self, peers: Mapping[PeerId, str]) -> None:
-        """Make ``peers`` the neighbours to dial; those who dial us come on top, as guests."""
+    def choose(self, wanted: Iterable[PeerId]) -> None:
+        """Make these the neighbours to dial; those who dial us come on top, as guests."""
+        peers = frozenset(wanted)
         if len(peers) > NEIGHBOURS_MAX:
             raise OversizedError(len(peers), NEIGHBOURS_MAX)
-        for peer, address in peers.items():
-            self._host.know(peer, address)
         self._pubsub.chosen = {ID(peer) for peer in peers}
         for peer in self._keeper.want(peers):
             self._pubsub.part(ID(peer))
+
+    def hurry(self, peer: PeerId) -> None:
+        """Try a chosen peer again now."""
+        self._keeper.hurry(peer)
 
     def mesh(self, topic: str) -> frozenset[PeerId]:
         """Return the peers that ``topic`` is exchanged with now."""

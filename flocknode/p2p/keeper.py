@@ -19,10 +19,19 @@ log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """Runs ``hold(peer)`` for each wanted peer; it returns or raises when the session is lost."""
+    """Runs ``hold(peer)`` for each wanted peer; it returns or raises when the session is lost.
 
-    def __init__(self, hold: Callable[[PeerId], Awaitable[None]]) -> None:
+    Before it is tried again ``find(peer)`` may look for other addresses.
+    """
+
+    def __init__(
+        self,
+        hold: Callable[[PeerId], Awaitable[None]],
+        find: Callable[[PeerId], Awaitable[None]],
+    ) -> None:
         self._hold = hold
+        self._find = find
+        self._waiting: dict[PeerId, trio.Event] = {}
         self._wanted: dict[PeerId, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -32,11 +41,17 @@ class Keeper:
         dropped = frozenset(self._wanted.keys() - wanted)
         for peer in dropped:
             self._wanted.pop(peer).cancel()
+            self._waiting.pop(peer, None)
         for peer in wanted - self._wanted.keys():
             self._wanted[peer] = trio.CancelScope()
             if self._nursery is not None:
                 self._nursery.start_soon(self._keep, peer, self._wanted[peer])
         return dropped
+
+    def hurry(self, peer: PeerId) -> None:
+        """Try ``peer`` again now: it was heard of."""
+        if peer in self._waiting:
+            self._waiting[peer].set()
 
     def wants(self, peer: PeerId) -> bool:
         return peer in self._wanted
@@ -58,8 +73,11 @@ class Keeper:
                     await self._hold(peer)
                 except NetworkError as fault:
                     log.debug("session lost peer=%s cause=%s", peer_text(peer), fault)
+                    await self._find(peer)
                 if trio.current_time() - started > STEADY_SECONDS:
                     delay = RETRY_SECONDS_MIN
                 # Two peers that dial each other must not meet at every attempt.
-                await trio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311
+                self._waiting[peer] = trio.Event()
+                with trio.move_on_after(delay * random.uniform(0.5, 1.5)):  # noqa: S311
+                    await self._waiting[peer].wait()
                 delay = min(2 * delay, RETRY_SECONDS_MAX)

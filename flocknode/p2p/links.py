@@ -25,6 +25,7 @@ FRAMES_BURST = 4_000.0
 BYTES_PER_SECOND = 16.0 * 2**20
 BYTES_BURST = 64.0 * 2**20
 
+Find = Callable[[PeerId], Awaitable[None]]
 MayLink = Callable[[PeerId], bool]
 Receive = Callable[[PeerId, bytes], Awaitable[None]]
 log = logging.getLogger(__name__)
@@ -52,13 +53,14 @@ class Links:
         receive: Receive,
         counters: Counters,
         penalise: Callable[[PeerId, str], None],
+        find: Find,
     ) -> None:
         self._host = host
         self._may_link = may_link
         self._receive = receive
         self._counters = counters
         self._penalise = penalise
-        self._keeper = Keeper(self._hold)
+        self._keeper = Keeper(self._hold, find)
         self._links: dict[PeerId, Link] = {}
         self._frames = Buckets(FRAMES_PER_SECOND, FRAMES_BURST)
         self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
@@ -73,6 +75,10 @@ class Links:
         for peer in self._keeper.want(peers):
             if peer in self._links and not self._may_link(peer):
                 self._links[peer].retire()
+
+    def hurry(self, peer: PeerId) -> None:
+        """Try a wanted peer again now."""
+        self._keeper.hurry(peer)
 
     def linked(self) -> frozenset[PeerId]:
         return frozenset(self._links)

@@ -8,6 +8,7 @@ import trio
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind
 from flocknode.p2p.blobs import CHUNK_SECONDS, Puller
 from flocknode.p2p.counters import Counters
+from flocknode.p2p.discovery import Discovery
 from flocknode.p2p.gate import Gate
 from flocknode.p2p.gossip import Gossip, Validate
 from flocknode.p2p.host import Host
@@ -51,16 +52,35 @@ class Network:
         bans: BanRecord,
         guests: frozenset[PeerId] = frozenset(),
         is_open: bool = False,
+        announce: Iterable[str] = (),
     ) -> None:
-        """Let in ``guests`` whoever the members are, and everyone if it ``is_open``."""
+        """Let in ``guests`` whoever the members are, and everyone if it ``is_open``.
+
+        ``announce`` are addresses at which others reach this node, if not where it listens.
+        """
         self.counters = Counters()
         self._send, self.incoming = trio.open_memory_channel[Frame](INCOMING_MAX)
         self._gate = Gate(bans, guests, is_open=is_open)
         self._host = Host(seed, listen, self._gate)
+        self._announce = tuple(announce)
+        self._discovery = Discovery(self._host, self._gate, seed, self.penalise, self._found)
         self._gossip = Gossip(
-            self._host, frozenset(topics), validate, self._take_gossip, self.counters, self.penalise
+            self._host,
+            frozenset(topics),
+            validate,
+            self._take_gossip,
+            self.counters,
+            self.penalise,
+            self._discovery.find,
         )
-        self._links = Links(self._host, may_link, self._take_frame, self.counters, self.penalise)
+        self._links = Links(
+            self._host,
+            may_link,
+            self._take_frame,
+            self.counters,
+            self.penalise,
+            self._discovery.find,
+        )
         self._server = Server(self._host, blobs, self.counters, CHUNK_SECONDS)
         self._puller = Puller(self._host, self.penalise, CHUNK_SECONDS)
         self.peer = self._host.peer
@@ -80,7 +100,9 @@ class Network:
         Raises ``UnavailableError`` if the listen address is taken.
         """
         async with self._host.running(), self._gossip.running(), trio.open_nursery() as nursery:
+            self._discovery.announce(self._announce or [self.address.rsplit("/p2p/", 1)[0]])
             nursery.start_soon(self._links.run)
+            nursery.start_soon(self._discovery.run)
             task_status.started()
             await trio.sleep_forever()
 
@@ -111,9 +133,14 @@ class Network:
         floor = self.peer if self.peer in wanted else PeerId(b"")
         self._links.keep(peer for peer in wanted if peer > floor)
 
-    def neighbours(self, peers: Mapping[PeerId, str]) -> None:
+    def neighbours(self, peers: Iterable[PeerId]) -> None:
         """Exchange gossip with ``peers`` and with whoever chose us."""
-        self._gossip.choose(self._others(peers))
+        self._gossip.choose(peer for peer in peers if peer != self.peer)
+
+    def begin_with(self, peers: Mapping[PeerId, str]) -> None:
+        """Ask ``peers`` at these addresses for the addresses of others."""
+        self.know(peers)
+        self._discovery.begin_with(peers)
 
     def know(self, peers: Mapping[PeerId, str]) -> None:
         """Remember where ``peers`` listen."""
@@ -150,6 +177,10 @@ class Network:
     def offer(self, root: Digest, peers: Iterable[PeerId]) -> None:
         """Serve ``root`` to ``peers`` only, once each, besides those that it was offered to."""
         self._server.offer(root, peers)
+
+    def _found(self, peer: PeerId) -> None:
+        self._links.hurry(peer)
+        self._gossip.hurry(peer)
 
     def _others(self, peers: Mapping[PeerId, str]) -> dict[PeerId, str]:
         return {peer: address for peer, address in peers.items() if peer != self.peer}

@@ -76,6 +76,12 @@ def link(each: Network, *others: Network) -> None:
     each.keep(other.peer for other in others)
 
 
+def choose(each: Network, *others: Network) -> None:
+    """Have ``each`` exchange gossip with the others."""
+    each.know(at(*others))
+    each.neighbours(other.peer for other in others)
+
+
 async def eventually(holds: Callable[[], bool], seconds: float = 8) -> None:
     with trio.fail_after(seconds):
         while not holds():  # noqa: ASYNC110  # what is waited for has no event
@@ -84,7 +90,7 @@ async def eventually(holds: Callable[[], bool], seconds: float = 8) -> None:
 
 async def meet(a: Network, b: Network) -> None:
     """Make two nodes gossip neighbours."""
-    a.neighbours(at(b))
+    choose(a, b)
     await eventually(lambda: b.peer in a.mesh(TOPIC) and a.peer in b.mesh(TOPIC))
 
 

@@ -11,7 +11,7 @@ from libp2p.utils import encode_varint_prefixed
 from network_world import (
     LOOPBACK,
     TOPIC,
-    at,
+    choose,
     drain,
     eventually,
     hear,
@@ -38,7 +38,7 @@ async def test_message_reaches_all_eight_of_a_ring_once():
     ring = [node(i + 1) for i in range(8)]
     async with running(*ring):
         for i, each in enumerate(ring):
-            each.neighbours(at(ring[(i + 1) % 8]))
+            choose(each, ring[(i + 1) % 8])
         await eventually(lambda: all(len(each.mesh(TOPIC)) == 2 for each in ring))
         await ring[0].publish(TOPIC, b"draw")
         for each in ring[1:]:
@@ -68,7 +68,7 @@ async def test_neighbour_that_is_dropped_leaves_the_mesh_and_may_come_back():
     a, b = node(1), node(2)
     async with running(a, b):
         await meet(a, b)
-        a.neighbours({})
+        a.neighbours([])
         await eventually(lambda: not a.mesh(TOPIC) and not b.mesh(TOPIC))
         await meet(a, b)
         await a.publish(TOPIC, b"again")
@@ -78,8 +78,8 @@ async def test_neighbour_that_is_dropped_leaves_the_mesh_and_may_come_back():
 async def test_two_that_choose_each_other_hear_each_other():
     a, b = node(1), node(2)
     async with running(a, b):
-        a.neighbours(at(b))
-        b.neighbours(at(a))
+        choose(a, b)
+        choose(b, a)
         await eventually(lambda: bool(a.mesh(TOPIC) and b.mesh(TOPIC)))
         await a.publish(TOPIC, b"to b")
         await b.publish(TOPIC, b"to a")
@@ -185,7 +185,7 @@ async def test_late_joiner_with_a_backlog_of_large_messages_ends_nobody():
         await meet(a, b)
         for _ in range(6):
             await a.publish(TOPIC, os.urandom(60_000))
-        late.neighbours(at(a, b))
+        choose(late, a, b)
         for _ in range(6):
             await a.publish(TOPIC, os.urandom(60_000))
         for _ in range(12):

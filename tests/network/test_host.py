@@ -13,7 +13,7 @@ from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTr
 from network_world import (
     LOOPBACK,
     TOPIC,
-    at,
+    choose,
     eventually,
     hears_nothing,
     link,
@@ -135,7 +135,8 @@ async def test_peer_that_hangs_without_a_goodbye_is_replaced_by_its_restart(requ
     async with running(survivor), trio.open_nursery() as nursery:
         process = await nursery.start(hanging_process, command)
         address = (await process.stdout.receive_some()).decode().strip()
-        survivor.neighbours({peer_of(bytes([1]) * 32): address})
+        survivor.know({peer_of(bytes([1]) * 32): address})
+        survivor.neighbours([peer_of(bytes([1]) * 32)])
         await eventually(lambda: bool(survivor.mesh(TOPIC)))
         process.send_signal(signal.SIGSTOP)  # its kernel still answers, it never will
         try:
@@ -148,7 +149,7 @@ async def test_peer_that_hangs_without_a_goodbye_is_replaced_by_its_restart(requ
 async def hears_the_reborn(survivor):
     reborn = node(1)
     async with running(reborn):
-        reborn.neighbours(at(survivor))
+        choose(reborn, survivor)
         for _ in range(20):  # what is published before the session stands is lost, as ever
             await survivor.publish(TOPIC, b"welcome back")
             if not await hears_nothing(reborn, 0.25):
