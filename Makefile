@@ -24,8 +24,8 @@ demo: $(VENV)/ready  ## twelve hospitals train one model over libp2p and settle 
 test: $(VENV)/ready  ## every check and every test, timed by tier
 	@$(BIN)/python scripts/run_tests.py
 
-deep: $(VENV)/ready  ## what takes longer: nodes that restart over a real network
-	@$(BIN)/pytest -q tests/deep
+deep: $(VENV)/ready  ## what takes longer: 750 rounds judged by colluders, nodes that restart over a real network
+	@$(BIN)/pytest -q -o faulthandler_timeout=600 tests/deep
 
 check: $(VENV)/ready  ## the checks alone: style, types, layers, artifacts
 	@$(BIN)/python scripts/run_tests.py checks
