@@ -310,7 +310,7 @@ class Attempt:
         assert self.seat is not None
         header = header_of(message)
         valid = check_header(header, self.seating)
-        if message.vector:
+        if message.vector and not self.seat.attester.has_vector(header.root):
             length = self.seating.vector_bytes
             check_vector(message.vector, header.root, TreeKind.MASKED_VECTOR, length)
         effects = self.seat.attester.receive(valid, message.vector, sender)
@@ -328,6 +328,8 @@ class Attempt:
 
     def _hear_mask_root(self, message: MaskRootMessage, now: Seconds) -> list[Effect]:
         assert self.seat is not None
+        if self.seat.unmasker.knows(message):
+            return self._progress(now)
         effects = self.seat.unmasker.hear(check_mask_root(message, self.seating))
         return effects + self._progress(now)
 

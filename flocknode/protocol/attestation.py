@@ -59,6 +59,9 @@ class Attester:
             effects.append(self._fetch(root, sender))
         return effects
 
+    def has_vector(self, root: Digest) -> bool:
+        return root in self._vectors
+
     def vector_held(self, root: Digest) -> None:
         self._vectors.setdefault(root, b"")
 
