@@ -35,7 +35,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
             [*PYTEST, *BOTH_CORES, "tests/contracts"],
         ],
     ),
-    "simulation": (60, [[*PYTEST, *BOTH_CORES, "tests/simulation"]]),
+    "simulation": (60, [[*PYTEST, *BOTH_CORES, "tests/simulation", "tests/privacy"]]),
     "e2e": (90, [[*PYTEST, *BOTH_CORES, "tests/e2e"]]),
 }
 """Budget in seconds on two cores, and the commands."""

@@ -335,7 +335,7 @@ class Attempt:
         assert self.seat is not None
         header = header_of(message)
         valid = check_header(header, self.seating)
-        if message.vector:
+        if message.vector and not self.seat.attester.has_vector(header.root):
             length = self.seating.vector_bytes
             check_vector(message.vector, header.root, TreeKind.MASKED_VECTOR, length)
         holder = sender if self._may_ask(valid, sender, now) else None
@@ -366,6 +366,8 @@ class Attempt:
 
     def _hear_mask_root(self, message: MaskRootMessage, now: Seconds) -> list[Effect]:
         assert self.seat is not None
+        if self.seat.unmasker.knows(message):
+            return self._progress(now)
         effects = self.seat.unmasker.hear(check_mask_root(message, self.seating))
         return effects + self._progress(now)
 

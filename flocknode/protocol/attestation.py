@@ -63,6 +63,9 @@ class Attester:
             effects.append(self._fetch(root, (sender,) if sender else ()))
         return effects
 
+    def has_vector(self, root: Digest) -> bool:
+        return root in self._vectors
+
     def fetch_attested(self, now: Seconds) -> list[Effect]:
         """Pull the vectors that are lacking from the seats that attest them."""
         effects: list[Effect] = []

@@ -5,7 +5,6 @@ ACCEPT is to return; IGNORE is nobody's fault; REJECT is the sender's and costs 
 
 from dataclasses import dataclass
 
-from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.errors import SignatureError
 from flocknode.crypto.hashing import capsules_hash, headers_hash, seeds_hash, sha256
 from flocknode.crypto.merkle import TreeKind, tree_root
@@ -56,9 +55,11 @@ def require_ctx(ctx: Digest, seating: Seating | None) -> Seating:
 
 
 def require_signature(
-    domain: Domain, statement: Statement, signature: bytes, signer: Address
+    seating: Seating, statement: Statement, signature: bytes, signer: Address
 ) -> None:
-    digest = statement_digest(domain, statement)
+    digest = statement_digest(seating.domain, statement)
+    if seating.signatures.knows(digest, signature, signer):
+        return
     # [REJECT] The signature is well-formed and the signer's.
     try:
         valid = recover(digest, signature) == signer
@@ -66,6 +67,7 @@ def require_signature(
         raise GossipReject("malformed signature") from error
     if not valid:
         raise GossipReject("signature of somebody else")
+    seating.signatures.remember(digest, signature, signer)
 
 
 def require_seat(seat: int, seating: Seating) -> int:
@@ -78,7 +80,7 @@ def require_seat(seat: int, seating: Seating) -> int:
 def check_seat_key(message: SeatKeyMessage, seating: Seating) -> SeatKeyMessage:
     require_seat(message.seat, seating)
     statement = message.statement(sealing_key_hash(message.suite, message.key))
-    require_signature(seating.domain, statement, message.signature, seating.signer_of(message.seat))
+    require_signature(seating, statement, message.signature, seating.signer_of(message.seat))
     return message
 
 
@@ -116,7 +118,7 @@ def check_header(header: ContributionHeader, seating: Seating) -> ValidContribut
     if len(header.commitments) != terms.columns or len(header.capsules) != terms.seats:
         raise GossipReject("commitments or capsules missing")
     statement = header.statement(seeds_hash(header.commitments), capsules_hash(header.capsules))
-    require_signature(seating.domain, statement, header.signature, header.trainer)
+    require_signature(seating, statement, header.signature, header.trainer)
     # [REJECT] A majority of every column can open its capsule.
     present = {seat for seat in seating.seats if header.capsules[seat]}
     if not seating.has_column_majorities(present):
@@ -140,7 +142,7 @@ def check_attestation(message: AttestationMessage, seating: Seating) -> Attestat
     require_seat(message.seat, seating)
     check_named_once(message.headers)
     statement = message.statement(headers_hash(message.headers))
-    require_signature(seating.domain, statement, message.signature, seating.signer_of(message.seat))
+    require_signature(seating, statement, message.signature, seating.signer_of(message.seat))
     return message
 
 
@@ -174,9 +176,7 @@ def require_member(sender: PeerId, seating: Seating) -> None:
 
 def check_include_vote(vote: IncludeVote, seating: Seating) -> IncludeVote:
     require_seat(vote.seat, seating)
-    require_signature(
-        seating.domain, vote.statement(), vote.signature, seating.signer_of(vote.seat)
-    )
+    require_signature(seating, vote.statement(), vote.signature, seating.signer_of(vote.seat))
     return vote
 
 
@@ -186,7 +186,7 @@ def check_mask_root(message: MaskRootMessage, seating: Seating) -> MaskRootMessa
     if message.words != seating.terms.integers.words:
         raise GossipReject("mask sum of another length")
     statement = message.statement(seating.column_of(message.seat))
-    require_signature(seating.domain, statement, message.signature, seating.signer_of(message.seat))
+    require_signature(seating, statement, message.signature, seating.signer_of(message.seat))
     if message.vector:
         check_vector(message.vector, message.root, TreeKind.MASK_SUM, seating.vector_bytes)
     return message
@@ -194,7 +194,5 @@ def check_mask_root(message: MaskRootMessage, seating: Seating) -> MaskRootMessa
 
 def check_propose_vote(vote: ProposeVote, seating: Seating) -> ProposeVote:
     require_seat(vote.seat, seating)
-    require_signature(
-        seating.domain, vote.statement(), vote.signature, seating.signer_of(vote.seat)
-    )
+    require_signature(seating, vote.statement(), vote.signature, seating.signer_of(vote.seat))
     return vote

@@ -233,7 +233,7 @@ class RoundMachine:
 
     def _hear(self, sender: PeerId, message: Message, now: Seconds) -> list[Effect]:
         if isinstance(message, ModelWords):
-            return self._hear_model(message)
+            return self._hear_model(sender, message)
         ctx = header_of(message).ctx if isinstance(message, Contribution) else message.ctx
         if self._attempt and ctx == self._attempt.seating.ctx:
             return self._attempt.hear(sender, message, now)
@@ -299,7 +299,12 @@ class RoundMachine:
         roots.add(proposal.model_root if proposal else None)
         return {root for root in roots if root is not None}
 
-    def _hear_model(self, message: ModelWords) -> list[Effect]:
+    def _hear_model(self, sender: PeerId, message: ModelWords) -> list[Effect]:
+        # [IGNORE] A member offers a model that is not here.
+        if not self._is_member(sender):
+            raise GossipIgnore("a model of a stranger")
+        if message.root in self._models or message.root in self._offered_models:
+            raise GossipIgnore("a model that is here")
         # [REJECT] The words are those of the root.
         if not message.words or tree_root(TreeKind.MODEL, message.words) != message.root:
             raise GossipReject("model of another root")

@@ -78,6 +78,11 @@ class Unmasker:
         self._pace.mark("mask root", now)
         return [Send(others(self._seating, self._seat), self._mine)]
 
+    def knows(self, message: MaskRootMessage) -> bool:
+        """Tell whether ``message`` was heard before, with nothing left to take from it."""
+        has_vector = not message.vector or message.root in self._held
+        return has_vector and self._roots.get(message.seat) == message
+
     def hear(self, message: MaskRootMessage) -> list[Effect]:
         """Keep a seat's first root; keep and serve the bytes that came along."""
         first = self._roots.setdefault(message.seat, message)

@@ -45,6 +45,7 @@ from tests.consortium import DOMAIN, DRAWN_AT, MODEL_ROOT, consortium, draw
 US = consortium()
 SEAT = 4
 TRAINER, STRANGER = PeerId(b"trainer 0"), PeerId(b"stranger")
+PROPOSER = US.seating.peers[7]
 CREATED = TaskCreated(1, US.terms, sha256(b"task"), MODEL_ROOT, US.seating.roster.root())
 VALIDATORS = MappingProxyType(
     {100 + s: ValidatorKeys(key.address, US.seating.peers[s]) for s, key in enumerate(US.seats)}
@@ -275,8 +276,15 @@ def proposed():
 def test_pushed_model_is_kept_once_the_chain_names_it():
     node = machine(US.trainers[0])
     advance(node, DRAWN)
-    assert hear(node, ModelWords(NEXT_ROOT, NEXT_MODEL), STRANGER) == []
+    assert hear(node, ModelWords(NEXT_ROOT, NEXT_MODEL), PROPOSER) == []
     assert Hold(NEXT_ROOT, NEXT_MODEL) in advance(node, proposed())
+
+
+def test_model_of_a_stranger_is_ignored():
+    node = machine(US.trainers[0])
+    advance(node, DRAWN)
+    hear(node, ModelWords(NEXT_ROOT, NEXT_MODEL), STRANGER)
+    assert not any(isinstance(effect, Hold) for effect in advance(node, proposed()))
 
 
 def test_pushed_models_are_bounded_and_checked():
@@ -284,10 +292,10 @@ def test_pushed_models_are_bounded_and_checked():
     advance(node, DRAWN)
     for number in range(3 * OFFERED_MODELS_MAX):
         words = bytes([number]) * 4
-        hear(node, ModelWords(tree_root(TreeKind.MODEL, words), words), STRANGER)
+        hear(node, ModelWords(tree_root(TreeKind.MODEL, words), words), PROPOSER)
     assert len(node._offered_models) == OFFERED_MODELS_MAX
-    assert hear(node, ModelWords(NEXT_ROOT, b"other"), STRANGER) == [
-        Penalise(STRANGER, "model of another root")
+    assert hear(node, ModelWords(NEXT_ROOT, b"other"), PROPOSER) == [
+        Penalise(PROPOSER, "model of another root")
     ]
 
 
