@@ -1,6 +1,8 @@
 """The ``flocknode`` command. Heavy parts are imported by the verb that needs them."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,13 +69,45 @@ def demo(
         port,
     )
     output = Output(as_json=as_json)
-    _exit(_demo(options, output, debug=debug))
+    _exit(_guarded(partial(_demo, options, output, debug=debug), output, debug=debug))
+
+
+audit = typer.Typer(no_args_is_help=True, help="Check what others say that they computed.")
+app.add_typer(audit, name="audit")
+
+
+@audit.command()
+def verify(
+    directory: Annotated[Path, typer.Argument(help="What `flocknode demo --keep` left.")],
+    rpc: Annotated[str | None, typer.Option(help="Ask this chain instead of chain/.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Recompute every round, receipt and payment of a kept run; name the files that are wrong."""
+    output = Output(as_json=as_json)
+    _exit(_guarded(partial(_verify, directory, rpc, output), output, debug=debug))
+
+
+def _verify(directory: Path, rpc: str | None, output: Output) -> int:
+    from flocknode.cli.audit.command import open_run, tell, verify_with_chain
+    from flocknode.cli.audit.verify import verify_run
+
+    run = open_run(directory)
+    if rpc is None:
+        return tell(verify_run(run), output, None)
+    import trio
+
+    return tell(trio.run(verify_with_chain, run, rpc), output, rpc)
 
 
 def _demo(options: "DemoOptions", output: Output, *, debug: bool) -> int:
+    options.check()
+    return _run_demo(options, output, debug=debug)
+
+
+def _guarded(verb: Callable[[], int], output: Output, *, debug: bool) -> int:
     try:
-        options.check()
-        return _run_demo(options, output, debug=debug)
+        return verb()
     except BaseException as error:
         if debug:
             raise
