@@ -64,9 +64,13 @@ class Bindings:
 
     def decode(self, log: Json) -> LedgerEvent | None:
         """Return the event behind a log, or None for one that the core has no use for."""
-        artifact = self._by_address.get(read_address(log["address"]))
-        named = None if artifact is None else artifact.read_log(log)
+        named = self.read(log)
         return None if named is None else ledger_event(*named)
+
+    def read(self, log: Json) -> tuple[str, Arguments] | None:
+        """Return the name and arguments of a log of this deployment's, or None."""
+        artifact = self._by_address.get(read_address(log["address"]))
+        return None if artifact is None else artifact.read_log(log)
 
     def request(
         self, contract: str, function: str, *arguments: object, gas: int, value: Wei = NOTHING

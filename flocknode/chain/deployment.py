@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from flocknode.chain.abi import load_artifact, read_address
 from flocknode.chain.client import ChainClient, Json, Rpc
@@ -32,8 +33,9 @@ class Deployment:
         """What every signed statement binds."""
         return Domain(self.chain_id, self.addresses["RoundManager"])
 
-    def save(self, path: Path) -> None:
-        content = {
+    def content(self) -> dict[str, Json]:
+        """Return what the network's file says, as JSON values."""
+        return {
             "chain_id": self.chain_id,
             "block": self.block,
             "contracts": {
@@ -41,20 +43,26 @@ class Deployment:
                 for name, address in self.addresses.items()
             },
         }
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
-
-def load_deployment(path: Path) -> Deployment:
-    """Read a network's file; raises ConfigurationError."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+    @classmethod
+    def parse(cls, content: Json) -> Self:
+        """Read what ``content`` gave; raises LookupError, TypeError or ValueError."""
         contracts = content["contracts"]
-        return Deployment(
+        return cls(
             chain_id=int(content["chain_id"]),
             block=int(content["block"]),
             addresses={name: read_address(contracts[name]["address"]) for name in CONTRACTS},
             codes={name: _digest(contracts[name]["code"]) for name in CONTRACTS},
         )
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(self.content(), indent=2) + "\n", encoding="utf-8")
+
+
+def load_deployment(path: Path) -> Deployment:
+    """Read a network's file; raises ConfigurationError."""
+    try:
+        return Deployment.parse(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"{path} describes no deployment: {error}", "fetch the network's deployment file again"

@@ -48,6 +48,10 @@ class MalformedAnswer(FlockError):
     """The endpoint answered with something other than what was asked for."""
 
 
+class MalformedBlock(FlockError):
+    """Bytes that were kept of a block are not the block's."""
+
+
 class FinalityBroken(UnavailableError):
     """The chain replaced a block that it had called final: nothing built on it can be trusted."""
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,7 @@ def demo(
         port,
     )
     output = Output(as_json=as_json)
-    _exit(_guarded(lambda: _demo(options, output, debug=debug), output, debug=debug))
+    _exit(_guarded(partial(_demo, options, output, debug=debug), output, debug=debug))
 
 
 @app.command()
@@ -79,7 +80,7 @@ def run(
 ) -> None:
     """Run the nodes of data directories until SIGTERM or Ctrl-C; log lines go to stderr."""
     output = Output(as_json=as_json)
-    _exit(_guarded(lambda: _run_nodes(directories, output), output, debug=debug))
+    _exit(_guarded(partial(_run_nodes, directories, output), output, debug=debug))
 
 
 @app.command()
@@ -93,7 +94,35 @@ def consent(
     Its sum counts as known to somebody. The same delta sent again tells nothing more.
     """
     output = Output(as_json=False)
-    _exit(_guarded(lambda: _consent(directory, round_, pause), output, debug=False))
+    _exit(_guarded(partial(_consent, directory, round_, pause), output, debug=False))
+
+
+audit = typer.Typer(no_args_is_help=True, help="Check what others say that they computed.")
+app.add_typer(audit, name="audit")
+
+
+@audit.command()
+def verify(
+    directory: Annotated[Path, typer.Argument(help="What `flocknode demo --keep` left.")],
+    rpc: Annotated[str | None, typer.Option(help="Ask this chain instead of chain/.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Recompute every round, receipt and payment of a kept run; name the files that are wrong."""
+    output = Output(as_json=as_json)
+    _exit(_guarded(partial(_verify, directory, rpc, output), output, debug=debug))
+
+
+def _verify(directory: Path, rpc: str | None, output: Output) -> int:
+    from flocknode.cli.audit.command import open_run, tell, verify_with_chain
+    from flocknode.cli.audit.verify import verify_run
+
+    run = open_run(directory)
+    if rpc is None:
+        return tell(verify_run(run), output, None)
+    import trio
+
+    return tell(trio.run(verify_with_chain, run, rpc), output, rpc)
 
 
 def _guarded(verb: Callable[[], int], output: Output, *, debug: bool) -> int:

@@ -301,7 +301,7 @@ class RoundMachine:
 
     def _hear_model(self, sender: PeerId, message: ModelWords) -> list[Effect]:
         # [IGNORE] A member offers a model that is not here.
-        if not self._is_member(sender):
+        if not self.is_member(sender):
             raise GossipIgnore("a model of a stranger")
         if message.root in self._models or message.root in self._offered_models:
             raise GossipIgnore("a model that is here")

@@ -3,12 +3,13 @@
 Shared by every watcher: the inputs are events of the contracts and blobs named by roots.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from flocknode.aggregation.ring import unmask
 from flocknode.aggregation.step import model_root, server_step
 from flocknode.crypto.errors import SignatureError
+from flocknode.crypto.hashing import mask_commitment
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.crypto.signing import recover
 from flocknode.errors import FlockError
@@ -23,7 +24,17 @@ _SIGNATURE_BYTES = 65
 
 
 class VerificationError(FlockError):
-    """Public bytes do not lead to what the chain says."""
+    """Public bytes do not lead to what the chain says; ``root`` names the blob at fault, if any."""
+
+    def __init__(self, message: str, root: Digest | None = None) -> None:
+        super().__init__(message)
+        self.root = root
+
+
+class Blobs(Protocol):
+    """Bytes by root, not yet compared with it."""
+
+    def get(self, root: Digest, /) -> bytes | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,46 @@ class SettledRound:
     seating: Seating
     accepted: SetAccepted
     proposal: ProposalAccepted
+
+
+def verify_consent(settled: SettledRound) -> None:
+    """Check that a set and a proposal had the seats they need, and fit each other and the draw.
+
+    The contracts refuse others; whoever does not trust them has it from the events themselves.
+    """
+    seating, accepted, proposal = settled.seating, settled.accepted, settled.proposal
+    terms, drawn = seating.terms, seating.drawn
+    attempt = (drawn.task, drawn.round, drawn.attempt)
+    for event in (accepted, proposal):
+        _require((event.task, event.round, event.attempt) == attempt, "the attempt of a result")
+        _require(event.seats >> terms.seats == 0, "the seats of a result")
+    included = {seat for seat in seating.seats if accepted.seats >> seat & 1}
+    _require(seating.has_column_majorities(included), "a majority of every column included")
+    _require(len(accepted.commitments) == len(included), "one commitment of each seat")
+    _require(accepted.trainers.bit_count() >= terms.trainers_min, "enough trainers")
+    is_frozen = drawn.frozen_trainers in {0, accepted.trainers}
+    _require(is_frozen, "the set that a spent attempt had frozen")
+    _require(proposal.seats.bit_count() >= terms.proposal_quorum, "two thirds of all seats agree")
+    _require(len(proposal.mask_roots) == terms.columns, "a mask root for each column")
+
+
+def verify_mask_roots(settled: SettledRound) -> None:
+    """Check each column's mask root against what its seats had committed to with the set.
+
+    At least one seat of the column committed to it, so it was fixed before anyone opened a sum.
+    Not a majority: after ``root_deadline`` one seat's root may count, and who committed to another
+    may have signed nothing.
+    """
+    seating, accepted = settled.seating, settled.accepted
+    seats = [seat for seat in seating.seats if accepted.seats >> seat & 1]
+    commitments = dict(zip(seats, accepted.commitments, strict=True))
+    for column, root in enumerate(settled.proposal.mask_roots):
+        held = [
+            mask_commitment(seating.ctx, seat, root) == commitments[seat]
+            for seat in seating.column(column)
+            if seat in commitments
+        ]
+        _require(any(held), f"the mask root that column {column} had committed to")
 
 
 def read_record(record: bytes) -> tuple[Header, bytes]:
@@ -60,7 +111,7 @@ def verify_set(settled: SettledRound, records: bytes) -> tuple[Header, ...]:
     _require(root == accepted.inclusion_root, "the inclusion root")
     starts = range(0, len(records), RECORD_BYTES)
     leaves = [records[start : start + RECORD_BYTES] for start in starts]
-    headers = tuple(_verify_record(settled.seating, leaf) for leaf in leaves)
+    headers = tuple(verify_record(settled.seating, leaf) for leaf in leaves)
     indices = [header.index for header in headers]
     _require(indices == sorted(set(indices)), "the order of the headers")
     _require(sum(1 << index for index in indices) == accepted.trainers, "the roster bitmap")
@@ -69,9 +120,7 @@ def verify_set(settled: SettledRound, records: bytes) -> tuple[Header, ...]:
     return headers
 
 
-def verify_model(
-    settled: SettledRound, headers: tuple[Header, ...], blobs: Mapping[Digest, bytes]
-) -> bytes:
+def verify_model(settled: SettledRound, headers: tuple[Header, ...], blobs: Blobs) -> bytes:
     """Recompute R and W_{t+1} from ``blobs``; return the new model's bytes.
 
     ``blobs`` holds the included vectors, the mask sums and W_t by root.
@@ -94,7 +143,8 @@ def verify_model(
     return bytes(words_bytes(after))
 
 
-def _verify_record(seating: Seating, leaf: bytes) -> Header:
+def verify_record(seating: Seating, leaf: bytes) -> Header:
+    """Return the header of one leaf, signed for this attempt by a trainer of the roster."""
     header, signature = read_record(leaf)
     _require(len(signature) == _SIGNATURE_BYTES, "a signature's length")
     _require(header.record(signature) == leaf, "a leaf's encoding")
@@ -113,15 +163,15 @@ def _verify_record(seating: Seating, leaf: bytes) -> Header:
     return header
 
 
-def _blob(blobs: Mapping[Digest, bytes], root: Digest, kind: TreeKind, length: int) -> bytes:
+def _blob(blobs: Blobs, root: Digest, kind: TreeKind, length: int) -> bytes:
     data = blobs.get(root)
-    _require(bool(data), f"bytes of {root.hex()[:8]} are there")
+    _require(bool(data), f"bytes of {root.hex()[:8]} are there", root)
     assert data is not None
-    _require(tree_root(kind, data) == root, f"the bytes of {root.hex()[:8]}")
-    _require(len(data) == length, f"the length of {root.hex()[:8]}")
+    _require(tree_root(kind, data) == root, f"the bytes of {root.hex()[:8]}", root)
+    _require(len(data) == length, f"the length of {root.hex()[:8]}", root)
     return data
 
 
-def _require(holds: bool, what: str) -> None:
+def _require(holds: bool, what: str, root: Digest | None = None) -> None:
     if not holds:
-        raise VerificationError(f"does not hold: {what}")
+        raise VerificationError(f"does not hold: {what}", root)

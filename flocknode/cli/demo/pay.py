@@ -1,5 +1,6 @@
 """Claims at the end: each trainer's contributions are relayed, each validator claims its own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import trio
@@ -9,10 +10,10 @@ from flocknode.chain.deploy import at_once
 from flocknode.chain.reader import Reader
 from flocknode.chain.sender import Sender
 from flocknode.cli.demo.stage import Stage
-from flocknode.cli.demo.verify import Verifier
 from flocknode.cli.demo.watch import RoundRecord
 from flocknode.crypto.merkle import tree_path
 from flocknode.messages.statements import RECORD_BYTES
+from flocknode.protocol.verification import read_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,11 @@ class Pay:
     trainer_transactions: int
 
 
-async def claim_all(stage: Stage, verifier: Verifier, records: list[RoundRecord]) -> None:
+Inclusions = Mapping[int, bytes]
+"""Inclusion records by round."""
+
+
+async def claim_all(stage: Stage, inclusions: Inclusions, records: list[RoundRecord]) -> None:
     """Claim for everybody, one relayer per validator, all at once."""
     relayers = [
         Sender(stage.client, stage.heads, one.member.key, stage.chain.chain_id)
@@ -34,14 +39,18 @@ async def claim_all(stage: Stage, verifier: Verifier, records: list[RoundRecord]
     ]
     async with trio.open_nursery() as nursery:
         for place, relayer in enumerate(relayers):
-            nursery.start_soon(_claim_as, stage, verifier, records, place, relayer)
+            nursery.start_soon(_claim_as, stage, inclusions, records, place, relayer)
 
 
 async def _claim_as(
-    stage: Stage, verifier: Verifier, records: list[RoundRecord], place: int, relayer: Sender
+    stage: Stage,
+    inclusions: Inclusions,
+    records: list[RoundRecord],
+    place: int,
+    relayer: Sender,
 ) -> None:
     indices = range(place, len(stage.trainers), len(stage.validators))
-    claims = [claim for index in indices for claim in _claims_of(verifier, index)]
+    claims = [claim for index in indices for claim in _claims_of(inclusions, index)]
     await claim_trainer(relayer, stage.bindings, stage.task, claims)
     reader = Reader(stage.client, stage.deployment)
     validator = await reader.validator_of(relayer.address)
@@ -59,12 +68,12 @@ def _has_signed(record: RoundRecord, validator: int) -> bool:
     return bool((record.accepted.seats | record.proposal.seats) >> seat & 1)
 
 
-def _claims_of(verifier: Verifier, index: int) -> list[ContributionClaim]:
+def _claims_of(inclusions: Inclusions, index: int) -> list[ContributionClaim]:
     claims = []
-    for round_, (records, headers) in verifier.headers.items():
-        for position, header in enumerate(headers):
-            if header.index == index:
-                record = records[position * RECORD_BYTES : (position + 1) * RECORD_BYTES]
+    for round_, records in inclusions.items():
+        for position in range(len(records) // RECORD_BYTES):
+            record = records[position * RECORD_BYTES : (position + 1) * RECORD_BYTES]
+            if read_record(record)[0].index == index:
                 path = tree_path(records, position, RECORD_BYTES)
                 claims.append(ContributionClaim(round_, position, record, path))
     return claims

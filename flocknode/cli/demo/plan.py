@@ -62,7 +62,7 @@ class DemoOptions:
             "columns times seats": (self.columns * self.seats, 1, COMMITTEE_MAX),
             "validators": (self.validators, self.columns * self.seats, VALIDATORS_MAX),
             "seed": (self.seed, 0, 2**32 - 1),
-            "port": (self.port, 0, 65_535 - TRAINERS_MAX - VALIDATORS_MAX),
+            "port": (self.port, 0, 65_536 - TRAINERS_MAX - VALIDATORS_MAX),
         }
         for name, (value, low, high) in limits.items():
             if not low <= value <= high:
@@ -105,7 +105,7 @@ class DemoOptions:
 
     def ports(self) -> list[int]:
         """Return a port for every node; raise ``UnavailableError`` if a wanted one is taken."""
-        count = self.trainers + self.validators + 1
+        count = self.trainers + self.validators
         if self.port == 0:
             return _free_ports(count)
         wanted = list(range(self.port, self.port + count))

@@ -153,8 +153,9 @@ def finish(
     started: float,
 ) -> int:
     """Print the closing table; return 0 if every round settled and was verified."""
-    records, baselines = progress.records, progress.baselines
+    records, baselines, audit = progress.records, progress.baselines, progress.audit
     assert baselines is not None
+    assert audit is not None
     rounds, alone = stage.options.rounds, baselines.alone
     federated = progress.accuracies[-1] if progress.accuracies else 0.0
     seconds = statistics.median(record.seconds for record in records[1:] or records)
@@ -167,11 +168,15 @@ def finish(
         "together",
         f"federated {federated:.3f}       pooled data would give {baselines.pooled:.3f}",
     )
-    is_whole = "every root matches" if progress.verified == rounds else "NOT EVERY ROUND MATCHES"
+    is_whole = len(records) == audit.rounds_verified == rounds and not audit.faults
     output.line(
         "verify",
-        f"{progress.verified}/{rounds} rounds recomputed from public data, {is_whole} the chain",
+        f"{audit.rounds_verified}/{rounds} rounds and {audit.receipts_verified}/"
+        f"{audit.receipts_expected} receipts recomputed by another process from public data, "
+        f"{'every root matches' if is_whole else 'NOT EVERY ROOT MATCHES'} the chain",
     )
+    for fault in audit.faults:
+        output.line("WRONG", fault)
     output.line(
         "pay",
         f"{pay.claimed / 1e18:.2f} of {pay.funded / 1e18:.2f} tokens claimed, stake lost "
@@ -185,7 +190,8 @@ def finish(
         "summary",
         rounds_requested=rounds,
         rounds_settled=len(records),
-        rounds_verified=progress.verified,
+        rounds_verified=audit.rounds_verified,
+        receipts_verified=audit.receipts_verified,
         attempts=attempts,
         committees_distinct=len({record.drawn.committee for record in records}),
         accuracy_federated=federated,
@@ -208,4 +214,4 @@ def finish(
         processes_left=count_children(),
         keep=str(stage.directory) if stage.options.keep else None,
     )
-    return 0 if len(records) == progress.verified == rounds else 1
+    return 0 if is_whole else 1

@@ -1,6 +1,5 @@
 """The demo from the first line to the closing table."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,19 +10,14 @@ import trio
 
 from flocknode.chain.follower import Follower
 from flocknode.cli.demo import report
+from flocknode.cli.demo.evidence import AuditFigures, audit, collect_rounds
 from flocknode.cli.demo.pay import claim_all, count_pay, stakes_of
 from flocknode.cli.demo.plan import REWARD_PER_ROUND, DemoOptions
 from flocknode.cli.demo.stage import Stage, open_grounds, set_stage, start_nodes
-from flocknode.cli.demo.verify import Verifier
 from flocknode.cli.demo.watch import RoundRecord, RoundWatcher
 from flocknode.cli.output import Output
 from flocknode.learning.jobs import EvaluateJob, SoloJob
 from flocknode.learning.pool import Baselines, TrainerPool
-from flocknode.messages.verdict import Verdict
-from flocknode.node.blobs import MemoryBlobs
-from flocknode.node.memory import MemoryBans
-from flocknode.node.service import TOPIC
-from flocknode.p2p.network import Network
 from flocknode.protocol.ledger import OpenRound
 
 
@@ -33,7 +27,7 @@ class Progress:
 
     records: list[RoundRecord] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
-    verified: int = 0
+    audit: AuditFigures | None = None
     baselines: Baselines | None = None
     measured: trio.Event = field(default_factory=trio.Event)
 
@@ -57,11 +51,13 @@ async def play(
         watcher = await watch(stage)
         await _follow_rounds(stage, watcher, progress, output)
         traffic = report.count_traffic(stage)
-        output.progress("recomputing every round from public data")
-        verifier = await _verify(stage, watcher, progress, nursery)
+        output.progress("pulling the public bytes of every round")
+        collector = await collect_rounds(stage, progress.records, watcher.fold.tip, nursery)
         output.progress("claiming pay")
-        await claim_all(stage, verifier, progress.records)
+        await claim_all(stage, collector.records, progress.records)
         pay = await count_pay(stage, stakes, REWARD_PER_ROUND * options.rounds)
+        output.progress("recomputing every round in another process")
+        progress.audit = await audit(stage, collector)
         await progress.measured.wait()
         nursery.cancel_scope.cancel()
     return partial(report.finish, output, stage, progress, watcher.attempts, traffic, pay, started)
@@ -111,26 +107,3 @@ async def _measure_baselines(stage: Stage, progress: Progress) -> None:
         )
     )
     progress.measured.set()
-
-
-async def _verify(
-    stage: Stage, watcher: RoundWatcher, progress: Progress, nursery: trio.Nursery
-) -> Verifier:
-    """Join as a stranger with a key of its own, and recompute each round from public bytes."""
-    network = Network(
-        os.urandom(32),
-        None,
-        validate=lambda _author, _topic, _payload: Verdict.IGNORE,
-        may_link=lambda _peer: False,
-        blobs=MemoryBlobs(),
-        topics=(TOPIC,),
-        bans=MemoryBans(),
-    )
-    await nursery.start(network.run)
-    network.know({one.member.peer: one.member.address for one in stage.validators})
-    domain, task = stage.deployment.domain, stage.task_file
-    verifier = Verifier(network, domain, task.terms, task.roster, stage.initial_model)
-    for record in progress.records:
-        await verifier.verify(record, watcher.fold.tip)
-        progress.verified += 1
-    return verifier

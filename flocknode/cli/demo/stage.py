@@ -52,6 +52,8 @@ from flocknode.primitives import Wei
 from flocknode.protocol.roster import Roster, RosterEntry
 
 HELD_OUT = "held-out.npz"
+CHAIN_FOLDER = "devchain"
+"""What the development chain writes for itself."""
 
 
 @dataclass(slots=True)
@@ -72,8 +74,6 @@ class Stage:
     bindings: Bindings
     task_file: TaskFile
     task: int
-    stranger_port: int
-    """Where the verifier listens, who is nobody's member."""
     nodes: list[assembly.Node] = field(default_factory=list)
 
     def contributions_seen(self) -> int:
@@ -108,7 +108,7 @@ class Grounds:
 async def open_grounds(directory: Path, pool: TrainerPool, kind: str) -> AsyncIterator[Grounds]:
     """Start the chain; leaving ends it."""
     opening = development_chain(
-        directory / "chain", BLOCK_SECONDS, finality_blocks=FINALITY_BLOCKS, kind=kind
+        directory / CHAIN_FOLDER, BLOCK_SECONDS, finality_blocks=FINALITY_BLOCKS, kind=kind
     )
     async with opening as chain, connected(chain.url) as (client, heads):
         yield Grounds(directory, pool, chain, client, heads)
@@ -158,7 +158,6 @@ async def set_stage(grounds: Grounds, options: DemoOptions) -> Stage:
         bindings,
         task_file,
         task,
-        ports[-1],
     )
 
 
