@@ -42,18 +42,19 @@ class Process:
     async def run(self) -> None:
         """Keep it running until cancelled, and then end it."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        try:
-            while True:
-                await self._may_start.wait()
-                self.process = await trio.lowlevel.open_process(
-                    self.command, stderr=subprocess.PIPE, env=environment
-                )
-                self.starts += 1
+        while True:
+            await self._may_start.wait()
+            self.process = await trio.lowlevel.open_process(
+                self.command, stderr=subprocess.PIPE, env=environment
+            )
+            self.starts += 1
+            try:
                 await self._read(self.process.stderr)
-                await self.process.wait()
-        finally:
-            if self.process and self.process.poll() is None:
-                self.process.kill()
+            finally:
+                with trio.CancelScope(shield=True):
+                    self.process.kill()
+                    await self.process.wait()
+                    await self.process.stderr.aclose()
 
     def kill(self) -> None:
         assert self.process is not None

@@ -1,4 +1,4 @@
-"""An explicit-state checker: every order of moves, breadth first, and the shortest way to a fault."""
+"""An explicit-state checker: every order of moves, breadth first, shortest way to a fault."""
 
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
