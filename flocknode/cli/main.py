@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flocknode import __version__
-from flocknode.cli.output import Output
+from flocknode.cli.output import INTERRUPTED, Output
 from flocknode.errors import ConfigurationError, FlockError, OperatorError
 
 if TYPE_CHECKING:
     from flocknode.cli.demo.plan import DemoOptions
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,

@@ -8,6 +8,9 @@ from rich.console import Console
 
 from flocknode.errors import OperatorError
 
+INTERRUPTED = 130
+"""Exit code of a verb that Ctrl-C ended."""
+
 
 class Output:
     """One verb's output."""

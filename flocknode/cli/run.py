@@ -7,12 +7,11 @@ from pathlib import Path
 import trio
 
 from flocknode.cli.assembly import SHARD, Node, tune_process
-from flocknode.cli.output import Output
+from flocknode.cli.output import INTERRUPTED, Output
 from flocknode.learning.pool import TrainerPool
 from flocknode.p2p.identity import peer_text
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-INTERRUPTED = 130
 
 
 async def run_nodes(directories: Sequence[Path], output: Output) -> int:

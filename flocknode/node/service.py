@@ -230,10 +230,7 @@ class NodeService:
         except FlockError as error:
             log.warning("signing %s: %s", type(statement).__name__, error)
             return None
-        if signature is None:
-            return None
-        log.info("signed %s", type(statement).__name__)
-        return Signed(statement, signature)
+        return Signed(statement, signature) if signature else None
 
     async def _compute(
         self,

@@ -1,5 +1,7 @@
 """The only component that signs: one statement per slot, recorded before it leaves."""
 
+import logging
+
 import trio
 
 from flocknode.crypto.eip712 import Domain
@@ -7,6 +9,8 @@ from flocknode.crypto.signing import SigningKey
 from flocknode.messages.slots import slot_of
 from flocknode.messages.statements import Statement, statement_digest
 from flocknode.ports import SlotRecord
+
+log = logging.getLogger("flocknode.node")
 
 
 class SlotSigner:
@@ -30,4 +34,7 @@ class SlotSigner:
             record = self._record.record
             if not await trio.to_thread.run_sync(record, slot, digest, limiter=self._one):
                 return None
+        name = type(statement).__name__
+        place = f"{slot[1].hex()[:16]}/{slot[2]}" if slot else "-"
+        log.info("signs %s %s %s", name, place, digest.hex()[:16])
         return self._key.sign_digest(digest)
