@@ -34,6 +34,7 @@ QUERY_SECONDS = 5.0
 REFRESH_SECONDS = 60.0
 LONELY_SECONDS = 2.0
 """How long to wait before asking again while nobody was there to ask."""
+HINTED_MAX = 256
 ASKED_PER_SECOND = 4.0
 ASKED_BURST = 32.0
 
@@ -72,6 +73,13 @@ class Discovery:
     def begin_with(self, peers: Iterable[PeerId]) -> None:
         """Ask these peers, whose addresses are known, before any other is found."""
         self._begin = tuple(peers)
+
+    def hear(self, peer: PeerId, address: str) -> None:
+        """Take a hint of where a member listens, and ask it soon."""
+        if self._gate.admits(peer) and peer != self._host.peer:
+            self._host.hint(peer, address)
+            self._begin = (*(p for p in self._begin if p != peer), peer)[-HINTED_MAX:]
+            self._found(peer)
 
     async def run(self) -> None:
         """Tell a few peers about this node, and hear of others, until cancelled."""
