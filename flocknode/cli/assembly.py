@@ -118,6 +118,8 @@ class Node:
                 if neighbours := dict(map(parse_address, self.config.neighbours)):
                     self.network.know(neighbours)
                     self.network.neighbours(neighbours)
+                else:
+                    nursery.start_soon(self.network.find_neighbours)
                 nursery.start_soon(service.run)
                 task_status.started()
 

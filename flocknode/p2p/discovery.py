@@ -66,7 +66,10 @@ class Discovery:
 
     def announce(self, addresses: Iterable[str]) -> None:
         """Let others know ``addresses`` of this node, if there are any that can be dialled."""
-        usable = [address for address in addresses if is_address(address)]
+        named = tuple(addresses)
+        usable = tuple(filter(is_address, named))
+        if named and not usable:
+            log.warning("nobody can be told to dial %s: name addresses to announce", named[0])
         if usable:
             self._own = PeerRecord.sign(self._seed, time.time_ns(), usable)
 

@@ -21,17 +21,14 @@ class Neighbourhood:
         self._gossip = gossip
         self._table = table
         self._topics = tuple(topics)
-        self.chosen: frozenset[PeerId] | None = None
-        """What the operator named."""
 
     async def run(self) -> None:
         """Look after the sessions until cancelled."""
         mine: frozenset[PeerId] = frozenset()
         while True:
-            if self.chosen is None:
-                meshed = frozenset(p for topic in self._topics for p in self._gossip.mesh(topic))
-                mine = _replenished(mine & meshed, self._table.peers(), random.sample)
-                self._gossip.choose(mine)
+            meshed = frozenset(p for topic in self._topics for p in self._gossip.mesh(topic))
+            mine = _replenished(mine & meshed, self._table.peers(), random.sample)
+            self._gossip.choose(mine)
             await trio.sleep(CHECK_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
 

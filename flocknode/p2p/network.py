@@ -110,7 +110,6 @@ class Network:
             reached_at = self._announce or tuple(filter(None, [_without_peer(self.address)]))
             self._discovery.announce(reached_at)
             nursery.start_soon(self._links.run)
-            nursery.start_soon(self._neighbourhood.run)
             if self._multicast_on is None or self._multicast_on:
                 nursery.start_soon(self._multicast, reached_at)
             nursery.start_soon(self._discovery.run)
@@ -145,13 +144,12 @@ class Network:
         self._links.keep(peer for peer in wanted if peer > floor)
 
     def neighbours(self, peers: Iterable[PeerId]) -> None:
-        """Exchange gossip with ``peers`` and with whoever chose us.
+        """Exchange gossip with ``peers`` and with whoever chose us."""
+        self._gossip.choose(peer for peer in peers if peer != self.peer)
 
-        Until this is called the node chooses a few itself, of those that it finds.
-        """
-        chosen = frozenset(peer for peer in peers if peer != self.peer)
-        self._neighbourhood.chosen = chosen
-        self._gossip.choose(chosen)
+    async def find_neighbours(self) -> None:
+        """Exchange gossip with a few of those that are found, until cancelled."""
+        await self._neighbourhood.run()
 
     def begin_with(self, peers: Mapping[PeerId, str]) -> None:
         """Ask ``peers`` at these addresses for the addresses of others."""

@@ -1,5 +1,6 @@
 """Nodes that know one address and find the others, and what liars make of that."""
 
+import trio
 from libp2p.host.exceptions import StreamFailure
 from libp2p.network.stream.exceptions import StreamError
 from network_world import TOPIC, at, eventually, hear, link, node, running, stranger
@@ -139,11 +140,13 @@ async def test_hint_is_tried_last_and_pushes_out_no_signed_address():
 async def test_nodes_without_named_neighbours_choose_some_and_gossip_reaches_all(monkeypatch):
     monkeypatch.setattr("flocknode.p2p.neighbourhood.CHECK_SECONDS", 0.3)
     nodes = members(6)
-    async with running(*nodes):
+    async with running(*nodes), trio.open_nursery() as nursery:
         for each in nodes:
             each.begin_with(at(nodes[0]))
             each.keep(other.peer for other in nodes)
+            nursery.start_soon(each.find_neighbours)
         await eventually(lambda: all(len(each.mesh(TOPIC)) >= 2 for each in nodes), 20)
         await nodes[5].publish(TOPIC, b"everybody")
         for each in nodes[:5]:
             assert (await hear(each)).payload == b"everybody"
+        nursery.cancel_scope.cancel()
