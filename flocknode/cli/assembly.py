@@ -122,9 +122,11 @@ class Node:
                 self.judge.service = service
                 await nursery.start(self.network.run)
                 self.network.begin_with(dict(map(parse_address, self.config.links)))
-                neighbours = dict(map(parse_address, self.config.neighbours))
-                self.network.know(neighbours)
-                self.network.neighbours(neighbours)
+                if neighbours := dict(map(parse_address, self.config.neighbours)):
+                    self.network.know(neighbours)
+                    self.network.neighbours(neighbours)
+                else:
+                    nursery.start_soon(self.network.find_neighbours)
                 nursery.start_soon(service.run)
                 task_status.started()
 
@@ -180,6 +182,8 @@ def _network(
         bans=storage.bans,
         guests=configured,
         is_open=config.watchers,
+        announce=config.announce,
+        multicast_on=None if config.mdns else (),
     )
     network.admit(machine.trainers)
     return network

@@ -28,6 +28,8 @@ class NodeConfig:
     """Addresses of the peers to exchange gossip with; without any the node chooses some."""
     poll_seconds: float
     """How often to ask the chain for a new block: about one block's time."""
+    announce: tuple[str, ...] = ()
+    """Addresses at which others reach this node, as /ip4/.../tcp/..., if not where it listens."""
     watchers: bool = False
     """Lets in who is neither in the roster nor a validator: it may pull what is public."""
     mdns: bool = False
@@ -72,6 +74,7 @@ def _checked(path: Path, content: dict[str, Any]) -> NodeConfig:
         "links": list,
         "neighbours": list,
         "poll_seconds": float,
+        "announce": list,
         "watchers": bool,
         "mdns": bool,
         "seed": int,
@@ -80,10 +83,10 @@ def _checked(path: Path, content: dict[str, Any]) -> NodeConfig:
         if type(value) is not shapes[name]:
             kind = shapes[name].__name__
             raise ConfigurationError(f"{path}: {name!r} is not of type {kind}", "correct it")
-    for name in ("links", "neighbours", "rpc"):
-        content[name] = tuple(content[name])
-        if not all(type(one) is str for one in content[name]):
+    lists = {name: tuple(value) for name, value in content.items() if type(value) is list}
+    for name, values in lists.items():
+        if not all(type(one) is str for one in values):
             raise ConfigurationError(f"{path}: {name!r} is not a list of strings", "correct it")
-    if not content["rpc"]:
+    if not lists["rpc"]:
         raise ConfigurationError(f"{path}: 'rpc' names no endpoint", "name one, better three")
-    return NodeConfig(**content)
+    return NodeConfig(**content | lists)

@@ -34,6 +34,7 @@ QUERY_SECONDS = 5.0
 REFRESH_SECONDS = 60.0
 LONELY_SECONDS = 2.0
 """How long to wait before asking again while nobody was there to ask."""
+HINTED_MAX = 256
 ASKED_PER_SECOND = 4.0
 ASKED_BURST = 32.0
 
@@ -65,13 +66,23 @@ class Discovery:
 
     def announce(self, addresses: Iterable[str]) -> None:
         """Let others know ``addresses`` of this node, if there are any that can be dialled."""
-        usable = [address for address in addresses if is_address(address)]
+        named = tuple(addresses)
+        usable = tuple(filter(is_address, named))
+        if named and not usable:
+            log.warning("nobody can be told to dial %s: name addresses to announce", named[0])
         if usable:
             self._own = PeerRecord.sign(self._seed, time.time_ns(), usable)
 
     def begin_with(self, peers: Iterable[PeerId]) -> None:
         """Ask these peers, whose addresses are known, before any other is found."""
         self._begin = tuple(peers)
+
+    def hear(self, peer: PeerId, address: str) -> None:
+        """Take a hint of where a member listens, and ask it soon."""
+        if self._gate.admits(peer) and peer != self._host.peer:
+            self._host.hint(peer, address)
+            self._begin = (*(p for p in self._begin if p != peer), peer)[-HINTED_MAX:]
+            self._found(peer)
 
     async def run(self) -> None:
         """Tell a few peers about this node, and hear of others, until cancelled."""

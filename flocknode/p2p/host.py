@@ -116,6 +116,7 @@ class Host:
         self._swarm.retry_config = RetryConfig(max_retries=0)
         self.peer = PeerId(self.raw.get_id().to_bytes())
         self._addresses: OrderedDict[PeerId, tuple[str, ...]] = OrderedDict()
+        self._hints: OrderedDict[PeerId, str] = OrderedDict()
         # The library would serve ping, identify and identify-push, which fills a book of addresses.
         self.raw.multiselect.handlers.clear()
         self._guard_connections()
@@ -174,9 +175,16 @@ class Host:
         while len(self._addresses) > PEERS_MAX:
             self._addresses.popitem(last=False)
 
+    def hint(self, peer: PeerId, address: str) -> None:
+        """Remember one address of ``peer`` that nobody answers for, to be tried last."""
+        _, self._hints[peer] = parse_address(address)
+        self._hints.move_to_end(peer)
+        while len(self._hints) > PEERS_MAX:
+            self._hints.popitem(last=False)
+
     def knows(self, peer: PeerId) -> bool:
         """Tell whether an address of ``peer`` is known."""
-        return peer in self._addresses
+        return peer in self._addresses or peer in self._hints
 
     def is_connected(self, peer: PeerId) -> bool:
         return any(not conn.is_closed for conn in self._swarm.get_connections(ID(peer)))
@@ -200,7 +208,8 @@ class Host:
         """Dial ``peer`` unless it is connected; raises ``PeerUnreachableError``."""
         if self.is_connected(peer):
             return None
-        addresses = self._addresses.get(peer, ())
+        addresses = [*self._addresses.get(peer, ())]
+        addresses += [self._hints[peer]] if peer in self._hints else []
         fault = PeerUnreachableError(peer, "no address is known")
         if not self._gate.admits(peer):
             raise PeerUnreachableError(peer, "banned, or no member")

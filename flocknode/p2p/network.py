@@ -12,7 +12,10 @@ from flocknode.p2p.discovery import Discovery
 from flocknode.p2p.gate import Gate
 from flocknode.p2p.gossip import Gossip, Validate
 from flocknode.p2p.host import Host
+from flocknode.p2p.identity import peer_text
 from flocknode.p2p.links import Links
+from flocknode.p2p.multicast import multicast
+from flocknode.p2p.neighbourhood import Neighbourhood
 from flocknode.p2p.serving import BlobSource, Server
 from flocknode.ports import BanRecord, Draft
 from flocknode.primitives import Digest, PeerId
@@ -53,16 +56,19 @@ class Network:
         guests: frozenset[PeerId] = frozenset(),
         is_open: bool = False,
         announce: Iterable[str] = (),
+        multicast_on: Sequence[str] | None = (),
     ) -> None:
         """Let in ``guests`` whoever the members are, and everyone if it ``is_open``.
 
-        ``announce`` are addresses at which others reach this node, if not where it listens.
+        ``announce`` are addresses at which others reach this node, if not where it listens. On the
+        interfaces ``multicast_on`` it looks for peers by multicast; None stands for all of them.
         """
         self.counters = Counters()
         self._send, self.incoming = trio.open_memory_channel[Frame](INCOMING_MAX)
         self._gate = Gate(bans, guests, is_open=is_open)
         self._host = Host(seed, listen, self._gate)
         self._announce = tuple(announce)
+        self._multicast_on = multicast_on
         self._discovery = Discovery(self._host, self._gate, seed, self.penalise, self._found)
         self._gossip = Gossip(
             self._host,
@@ -73,6 +79,7 @@ class Network:
             self.penalise,
             self._discovery.find,
         )
+        self._neighbourhood = Neighbourhood(self._gossip, self._discovery.table, topics)
         self._links = Links(
             self._host,
             may_link,
@@ -100,8 +107,11 @@ class Network:
         Raises ``UnavailableError`` if the listen address is taken.
         """
         async with self._host.running(), self._gossip.running(), trio.open_nursery() as nursery:
-            self._discovery.announce(self._announce or [self.address.rsplit("/p2p/", 1)[0]])
+            reached_at = self._announce or tuple(filter(None, [_without_peer(self.address)]))
+            self._discovery.announce(reached_at)
             nursery.start_soon(self._links.run)
+            if self._multicast_on is None or self._multicast_on:
+                nursery.start_soon(self._multicast, reached_at)
             nursery.start_soon(self._discovery.run)
             task_status.started()
             await trio.sleep_forever()
@@ -136,6 +146,10 @@ class Network:
     def neighbours(self, peers: Iterable[PeerId]) -> None:
         """Exchange gossip with ``peers`` and with whoever chose us."""
         self._gossip.choose(peer for peer in peers if peer != self.peer)
+
+    async def find_neighbours(self) -> None:
+        """Exchange gossip with a few of those that are found, until cancelled."""
+        await self._neighbourhood.run()
 
     def begin_with(self, peers: Mapping[PeerId, str]) -> None:
         """Ask ``peers`` at these addresses for the addresses of others."""
@@ -178,6 +192,11 @@ class Network:
         """Serve ``root`` to ``peers`` only, once each, besides those that it was offered to."""
         self._server.offer(root, peers)
 
+    async def _multicast(self, addresses: Iterable[str]) -> None:
+        named = [f"{address}/p2p/{peer_text(self.peer)}" for address in addresses]
+        interfaces = None if self._multicast_on is None else list(self._multicast_on)
+        await multicast(named, self._discovery.hear, interfaces)
+
     def _found(self, peer: PeerId) -> None:
         self._links.hurry(peer)
         self._gossip.hurry(peer)
@@ -193,3 +212,7 @@ class Network:
 
     async def _take_frame(self, peer: PeerId, payload: bytes) -> None:
         await self._send.send(Frame(peer, payload, gossiped=False))
+
+
+def _without_peer(address: str) -> str:
+    return address.rsplit("/p2p/", 1)[0]

@@ -21,6 +21,7 @@ ADDRESSES_MAX = 4
 ADDRESS_BYTES_MAX = 96
 RECORD_BYTES_MAX = PEER_BYTES + 8 + 1 + ADDRESSES_MAX * (1 + ADDRESS_BYTES_MAX) + 64
 PROTOCOLS = (["ip4", "tcp"], ["ip6", "tcp"], ["dns4", "tcp"], ["dns6", "tcp"], ["dns", "tcp"])
+UNSPECIFIED = ("/ip4/0.0.0.0/", "/ip6/::/")
 _TAG = b"flocknode/peer-record/1\0"
 _HEAD = struct.Struct(f">{PEER_BYTES}sQB")
 
@@ -89,8 +90,8 @@ def key_of(peer: PeerId) -> Digest:
 
 
 def is_address(text: str) -> bool:
-    """Tell whether ``text`` is an IP address or name with a TCP port, and nothing else."""
-    if len(text) > ADDRESS_BYTES_MAX:
+    """Tell whether ``text`` is an IP address or name with a TCP port that can be dialled."""
+    if len(text) > ADDRESS_BYTES_MAX or text.startswith(UNSPECIFIED):
         return False
     try:
         return [protocol.name for protocol in Multiaddr(text).protocols()] in PROTOCOLS

@@ -1,11 +1,12 @@
 """Nodes that know one address and find the others, and what liars make of that."""
 
+import trio
 from libp2p.host.exceptions import StreamFailure
 from libp2p.network.stream.exceptions import StreamError
-from network_world import at, eventually, link, node, running, stranger
+from network_world import TOPIC, at, eventually, hear, link, node, running, stranger
 
 from flocknode.p2p.discovery import ANSWER_MAX, ASKED_BURST, PROTOCOL
-from flocknode.p2p.identity import peer_of
+from flocknode.p2p.identity import peer_of, peer_text
 from flocknode.p2p.records import PeerRecord
 
 
@@ -114,3 +115,38 @@ async def test_questions_of_one_peer_are_counted_by_time():
         answers = [await ask(open_stream, b"") for _ in range(int(ASKED_BURST) + 2)]
         assert answers[-2:] == [b"", b""]
         assert all(answers[:-2])
+
+
+async def test_nodes_on_one_network_find_each_other_by_multicast():
+    a, b = (node(number, multicast_on=["127.0.0.1"]) for number in (21, 22))
+    async with running(a, b):
+        a.keep([b.peer])
+        await eventually(lambda: a.linked() == {b.peer}, 15)
+
+
+async def test_hint_is_tried_last_and_pushes_out_no_signed_address():
+    a, b = members(2)
+    async with running(a, b):
+        link(a, b)
+        for port in range(1, 10):
+            a._discovery.hear(b.peer, f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_text(b.peer)}")
+        await eventually(lambda: a.linked() == {b.peer})
+        assert len(a._host._hints) == 1
+        stranger_ = peer_of(bytes([99]) * 32)
+        a._discovery.hear(stranger_, f"/ip4/127.0.0.1/tcp/1/p2p/{peer_text(stranger_)}")
+        assert not a._host.knows(stranger_)
+
+
+async def test_nodes_without_named_neighbours_choose_some_and_gossip_reaches_all(monkeypatch):
+    monkeypatch.setattr("flocknode.p2p.neighbourhood.CHECK_SECONDS", 0.3)
+    nodes = members(6)
+    async with running(*nodes), trio.open_nursery() as nursery:
+        for each in nodes:
+            each.begin_with(at(nodes[0]))
+            each.keep(other.peer for other in nodes)
+            nursery.start_soon(each.find_neighbours)
+        await eventually(lambda: all(len(each.mesh(TOPIC)) >= 2 for each in nodes), 20)
+        await nodes[5].publish(TOPIC, b"everybody")
+        for each in nodes[:5]:
+            assert (await hear(each)).payload == b"everybody"
+        nursery.cancel_scope.cancel()

@@ -56,6 +56,7 @@ def test_longest_record_fits_its_limit():
         forged(("/ip4/10.0.0.1/udp/1/quic-v1",)),
         forged(("/ip4/10.0.0.1/tcp/1/p2p/12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5",)),
         forged(("not an address",)),
+        forged(("/ip4/0.0.0.0/tcp/4001",)),
         forged(ADDRESSES, peer=PeerId(bytes(38))),
         signed().to_bytes() + b"\0",
         signed().to_bytes()[:-1],

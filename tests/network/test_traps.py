@@ -1,0 +1,207 @@
+"""What libp2p 0.8.1 does to those who use it as it comes: a test for each trap that others lack."""
+
+import contextlib
+import os
+import threading
+import time
+
+import pytest
+import trio
+import trio.lowlevel
+from libp2p.crypto.ed25519 import Ed25519PrivateKey, create_new_key_pair
+from libp2p.crypto.keys import KeyPair
+from libp2p.crypto.x25519 import create_new_key_pair as noise_key
+from libp2p.network.exceptions import SwarmException
+from libp2p.network.stream.exceptions import StreamError
+from libp2p.peer.id import ID
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.security.noise.transport import PROTOCOL_ID, Transport
+from libp2p.utils import encode_varint_prefixed
+from network_world import TOPIC, at, eventually, hear, link, meet, node, running, stranger
+
+from flocknode.p2p import PeerUnreachableError
+from flocknode.p2p.links import PROTOCOL
+from flocknode.p2p.router import BACK_OFF_SECONDS, SEEN_MAX, Seen
+
+MESHSUB = "/meshsub/1.1.0"
+
+
+async def test_name_of_another_peer_cannot_be_taken_without_its_key():
+    """Noise binds its own key by a signature of the network key, which a stranger has not."""
+    victim, mine = (create_new_key_pair(bytes([number]) * 32) for number in (2, 9))
+
+    class Pretender(Ed25519PrivateKey):
+        def get_public_key(self):
+            return victim.public_key
+
+    lie = KeyPair(Pretender(mine.private_key.impl), victim.public_key)
+    noise = {PROTOCOL_ID: Transport(lie, noise_privkey=noise_key().private_key)}
+    a = node(1)
+    async with running(a):
+        with pytest.RaisesGroup(SwarmException, flatten_subgroups=True):
+            async with stranger(9, a, key_pair=mine, sec_opt=noise):
+                pass
+        assert not a._host.connected()
+
+
+async def test_thirty_silent_connections_keep_nobody_out():
+    a, b = node(1), node(2)
+    async with running(a, b), contextlib.AsyncExitStack() as stack:
+        port = int(a.address.split("/")[4])
+        for _ in range(30):
+            await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
+        await meet(a, b)
+
+
+async def test_first_address_may_be_dead_and_the_next_one_is_tried_at_once():
+    a, b = node(1), node(2)
+    async with running(a, b):
+        a.know(at(b))
+        a.know({b.peer: "/ip4/127.0.0.1/tcp/1"})
+        with trio.fail_after(5):
+            await a._host.connect(b.peer)
+
+
+async def test_peer_that_could_not_be_dialled_is_not_avoided_for_a_minute():
+    a, b = node(1), node(2)
+    async with running(a, b):
+        a.know({b.peer: "/ip4/127.0.0.1/tcp/1"})
+        with pytest.raises(PeerUnreachableError):
+            await a._host.connect(b.peer)
+        a.know(at(b))
+        with trio.fail_after(5):
+            await a._host.connect(b.peer)
+
+
+async def test_open_stream_gives_up_when_all_256_of_a_connection_are_taken(monkeypatch):
+    monkeypatch.setattr("flocknode.p2p.host.OPEN_SECONDS", 0.3)
+    a, b = node(1), node(2)
+    async with running(a, b):
+        link(a, b)
+        await eventually(lambda: a.linked() == {b.peer})
+        (connection,) = a._host.raw.get_network().get_connections()
+        slots = connection.muxed_conn.stream_backlog_semaphore
+        while slots.value:
+            slots.acquire_nowait()
+        with pytest.raises(PeerUnreachableError, match="no stream in"):
+            await a._host.open_stream(b.peer, PROTOCOL)
+        slots.release()
+        stream = await a._host.open_stream(b.peer, PROTOCOL)
+        await stream.reset()
+
+
+async def test_storm_of_dials_connects_everybody():
+    """Unbounded, it lost up to half of the connections and formed no mesh."""
+    nodes = [node(i + 1) for i in range(10)]
+    async with running(*nodes):
+        for each in nodes:
+            link(each, *(other for other in nodes if other is not each))
+        await eventually(lambda: all(len(each.linked()) == 9 for each in nodes), 20)
+        for i, each in enumerate(nodes):
+            each.neighbours([nodes[(i + 1) % 10].peer])
+        await eventually(lambda: all(len(each.mesh(TOPIC)) == 2 for each in nodes), 20)
+
+
+async def test_reader_that_stalls_gets_what_was_sent_once_it_goes_on():
+    """The window closes after 256 KiB; for a stall of a second nobody loses the link."""
+    a, b = node(1), node(2)
+    async with running(a, b):
+        link(a, b)
+        await eventually(lambda: a.linked() == {b.peer})
+        sent = [os.urandom(60_000) for _ in range(30)]
+        for payload in sent:
+            assert a.send(b.peer, payload)
+        b._links._receive, receive = stalling(b._links._receive), b._links._receive
+        await trio.lowlevel.checkpoint()
+        assert [(await hear(b)).payload for _ in sent] == sent
+        b._links._receive = receive
+        assert a.linked() == {b.peer}
+
+
+def stalling(receive):
+    first = [True]
+
+    async def slow(peer, payload):
+        if first.pop() if first else False:
+            await trio.sleep(1)
+        await receive(peer, payload)
+
+    return slow
+
+
+def control(**parts):
+    return encode_varint_prefixed(
+        rpc_pb2.RPC(control=rpc_pb2.ControlMessage(**parts)).SerializeToString()
+    )
+
+
+async def test_prune_of_a_neighbour_names_nobody_to_dial_and_ends_within_a_minute():
+    a, b = node(1), node(2)
+    async with running(a, b):
+        await meet(a, b)
+        bait = rpc_pb2.PeerInfo(peerID=bytes(38), signedPeerRecord=b"x")
+        prune = rpc_pb2.ControlPrune(topicID=TOPIC, backoff=2**40, peers=[bait])
+        stream = b._gossip._pubsub.peers[ID(a.peer)]
+        await stream.write(control(prune=[prune]))
+        router = a._gossip._router
+        await eventually(lambda: ID(b.peer) in router.back_off.get(TOPIC, {}))
+        assert router.back_off[TOPIC][ID(b.peer)] <= time.time() + BACK_OFF_SECONDS + 1
+        assert a._host.connected() == {b.peer}
+
+
+async def test_unsigned_gossip_is_refused():
+    a, b = node(1), node(2)
+    async with running(a, b):
+        await meet(a, b)
+        message = rpc_pb2.Message(topicIDs=[TOPIC], data=b"x", from_id=b.peer, seqno=bytes(8))
+        stream = b._gossip._pubsub.peers[ID(a.peer)]
+        await stream.write(
+            encode_varint_prefixed(rpc_pb2.RPC(publish=[message]).SerializeToString())
+        )
+        await eventually(lambda: a.score(b.peer, TOPIC) < 0)
+        assert a.incoming.statistics().current_buffer_used == 0
+
+
+async def test_whole_messages_are_not_kept_once_they_are_delivered():
+    a, b = node(1), node(2)
+    async with running(a, b):
+        await meet(a, b)
+        for i in range(20):
+            await b.publish(TOPIC, bytes([i]) * 30_000)
+            await hear(a)
+        router = a._gossip._router
+        await trio.lowlevel.checkpoint()
+        assert not router.recent_message_deliveries
+        kept = [
+            value
+            for name, value in vars(router).items()
+            if name != "mcache" and "equivocation" in name and hasattr(value, "__len__")
+        ]
+        assert sum(map(len, kept)) == 0
+
+
+def test_seen_message_ids_are_bounded():
+    seen = Seen()
+    for i in range(SEEN_MAX + 100):
+        assert seen.add(i.to_bytes(8))
+    assert len(seen._until) == SEEN_MAX
+
+
+async def test_host_leaves_no_thread_behind():
+    before = threading.active_count()
+    for number in range(3):
+        async with running(node(number + 1)):
+            pass
+    assert threading.active_count() <= before
+
+
+async def test_peer_that_closes_while_it_is_written_to_is_survived():
+    a, b = node(1), node(2)
+    async with running(a, b):
+        async with stranger(9, a) as open_stream:
+            for _ in range(5):
+                stream = await open_stream(PROTOCOL)
+                with contextlib.suppress(StreamError):
+                    await stream.write(b"\0\0")
+                    await stream.reset()
+        await meet(a, b)

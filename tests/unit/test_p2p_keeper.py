@@ -1,0 +1,91 @@
+"""Sessions that are lost and held again, on a virtual clock."""
+
+import trio
+import trio.testing
+
+from flocknode.p2p.faults import PeerUnreachableError
+from flocknode.p2p.keeper import RETRY_SECONDS_MAX, STEADY_SECONDS, Keeper
+from flocknode.primitives import PeerId
+
+PEER = PeerId(b"peer")
+
+
+class Attempts:
+    """Notes when a session was tried; each lasts as long as ``lasting`` says and then is lost."""
+
+    def __init__(self, clock, lasting=()):
+        self.clock = clock
+        self.times = []
+        self.sought = []
+        self.lasting = list(lasting)
+
+    async def hold(self, peer):
+        self.times.append(self.clock.current_time())
+        await trio.sleep(self.lasting.pop(0) if self.lasting else 0)
+        raise PeerUnreachableError(peer, "gone")
+
+    async def find(self, peer):
+        self.sought.append(peer)
+
+    def pauses(self):
+        return [b - a for a, b in zip(self.times, self.times[1:], strict=False)]
+
+
+async def kept(attempts, seconds, act=None):
+    keeper = Keeper(attempts.hold, attempts.find)
+    keeper.want([PEER])
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keeper.run)
+            if act:
+                nursery.start_soon(act, keeper)
+
+
+async def test_pauses_double_with_jitter_up_to_half_a_minute(autojump_clock):
+    attempts = Attempts(autojump_clock)
+    await kept(attempts, 600)
+    for i, pause in enumerate(attempts.pauses()):
+        whole = min(0.2 * 2**i, RETRY_SECONDS_MAX)
+        assert 0.5 * whole <= pause <= 1.5 * whole + 1e-6
+    assert len(set(attempts.pauses())) == len(attempts.pauses())
+    assert attempts.sought[:3] == [PEER] * 3
+
+
+async def test_two_peers_do_not_retry_in_step(autojump_clock):
+    both = [Attempts(autojump_clock), Attempts(autojump_clock)]
+    async with trio.open_nursery() as nursery:
+        for attempts in both:
+            nursery.start_soon(kept, attempts, 100)
+    assert not set(both[0].times[1:]) & set(both[1].times[1:])
+
+
+async def test_session_that_lasted_makes_the_next_retry_quick_again(autojump_clock):
+    attempts = Attempts(autojump_clock, [0, 0, 0, 0, 0, 0, STEADY_SECONDS + 1])
+    await kept(attempts, 60)
+    assert attempts.pauses()[6] - (STEADY_SECONDS + 1) < 0.5
+
+
+async def test_peer_that_was_heard_of_is_tried_at_once(autojump_clock):
+    attempts = Attempts(autojump_clock)
+
+    async def act(keeper):
+        await trio.sleep(100)
+        keeper.hurry(PEER)
+        keeper.hurry(PeerId(b"nobody"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert attempts.times[-1] == trio.current_time()
+
+    await kept(attempts, 101, act)
+
+
+async def test_peer_that_is_not_wanted_any_more_is_left_alone(autojump_clock):
+    attempts = Attempts(autojump_clock)
+
+    async def act(keeper):
+        await trio.sleep(10)
+        assert keeper.want([]) == {PEER}
+        before = len(attempts.times)
+        await trio.sleep(100)
+        assert len(attempts.times) == before
+
+    await kept(attempts, 120, act)
