@@ -238,7 +238,7 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
     validators = [one.member for one in stage.validators]
     members = [*stage.trainers, *validators]
     common = Common(
-        rpc=stage.chain.url,
+        rpc=(stage.chain.url,),
         deployment=stage.deployment,
         task=stage.task,
         task_file=stage.task_file,
