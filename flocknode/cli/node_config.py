@@ -43,7 +43,9 @@ class NodeConfig:
             for name, value in asdict(self).items()
             if value is not None
         ]
-        (directory / FILE_NAME).write_text("".join(lines), encoding="utf-8")
+        path = directory / FILE_NAME
+        path.touch(mode=0o600)  # An endpoint's URL may carry a token.
+        path.write_text("".join(lines), encoding="utf-8")
 
 
 def load_node_config(directory: Path) -> NodeConfig:

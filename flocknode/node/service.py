@@ -4,6 +4,7 @@ One task owns the machine. Short arithmetic runs on the loop, long arithmetic in
 """
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -72,6 +73,10 @@ duties go first."""
 
 THREAD_WORDS_MIN = 1 << 16
 """Below this length a vector's arithmetic takes under a millisecond: no thread is worth it."""
+
+_CORES = trio.CapacityLimiter(os.cpu_count() or 1)
+"""Long arithmetic of all nodes of a process at a time: each holds several vectors more than it
+needs in the end, and more threads than cores gain nothing."""
 
 TOPIC = "flock/1"
 
@@ -251,7 +256,7 @@ class NodeService:
 
     async def _compute_in_thread(self, function: Callable[..., Answer], effect: Effect) -> None:
         try:
-            answer = await trio.to_thread.run_sync(function, effect)
+            answer = await trio.to_thread.run_sync(function, effect, limiter=_CORES)
         except BytesGone as error:
             await self._inbox.send(VectorsLost(error.roots))
             return

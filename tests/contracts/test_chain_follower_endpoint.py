@@ -30,21 +30,38 @@ async def site(bench):
         client.close()
 
 
+def lagging(older: dict, is_slow):
+    """Answer as an endpoint whose newest block is ``older``, whenever ``is_slow`` says so."""
+    slow = False
+
+    def alter(call, reply):
+        nonlocal slow
+        if call["method"] != "eth_getBlockByNumber":
+            return reply
+        asked = call["params"][0]
+        if asked == "latest":
+            slow = is_slow()
+        if not slow:
+            return reply
+        if asked == "latest":
+            return {**reply, "result": older}
+        is_above = asked.startswith("0x") and int(asked, 16) > int(older["number"], 16)
+        return {**reply, "result": None} if is_above else reply
+
+    return alter
+
+
 async def test_an_older_head_of_a_slower_endpoint_undoes_nothing(site):
     sender, address, endpoint, follower = site
     mirror = Mirror()
     await follow(follower, mirror, lambda m: m.numbers == [1] and len(m.blocks) > 3)
-    older = await sender._client.call("eth_getBlockByNumber", hex(mirror.blocks[-2].number), False)
+    number = hex(mirror.blocks[-2].number)
+    older = await sender._client.call("eth_getBlockByNumber", number, False)
     turns = iter(range(10**6))
-
-    def flap(call, reply):
-        asks_head = call["params"][:1] == ["latest"]
-        return {**reply, "result": older} if asks_head and next(turns) % 2 else reply
-
-    endpoint.alter = flap
+    endpoint.alter = lagging(older, lambda: next(turns) % 8 < 4)
     tip = mirror.blocks[-1].number
     await sender.transact(emit(address, 2))
-    await follow(follower, mirror, lambda m: m.blocks[-1].number > tip + 5)
+    await follow(follower, mirror, lambda m: m.blocks[-1].number > tip + 3)
     assert mirror.numbers == [1, 2]
     assert mirror.undone == []
 
@@ -54,10 +71,9 @@ async def test_a_head_below_the_final_block_is_waited_out(site, monkeypatch):
     sender, address, endpoint, follower = site
     mirror = Mirror()
     await follow(follower, mirror, lambda m: m.final > m.blocks[0].number + 2)
-    first = await sender._client.call("eth_getBlockByNumber", hex(mirror.blocks[0].number), False)
-    endpoint.alter = lambda call, reply: (
-        {**reply, "result": first} if call["params"][:1] == ["latest"] else reply
-    )
+    number = hex(mirror.blocks[0].number)
+    first = await sender._client.call("eth_getBlockByNumber", number, False)
+    endpoint.alter = lagging(first, lambda: True)
     with trio.move_on_after(1) as waited:
         await follow(follower, mirror, lambda _: False)
     assert waited.cancelled_caught

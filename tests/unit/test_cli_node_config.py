@@ -1,5 +1,7 @@
 """What an operator's file may say."""
 
+import stat
+
 import pytest
 
 from flocknode.cli.node_config import FILE_NAME, NodeConfig, load_node_config
@@ -18,6 +20,7 @@ CONFIG = NodeConfig(
 def test_what_is_saved_is_loaded(tmp_path):
     CONFIG.save(tmp_path)
     assert load_node_config(tmp_path) == CONFIG
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def _create_member(directory: Path, port: int) -> Member:
 class Common:
     """What every node of the network is given; all of it is public."""
 
-    rpc: str
+    rpc: tuple[str, ...]
     deployment: Deployment
     task: int
     task_file: TaskFile
@@ -97,7 +97,7 @@ def configure(
     (member.directory / assembly.INITIAL_MODEL).write_bytes(common.initial_model)
     NodeConfig(
         listen=LISTENS_ON_NOTHING if is_trainer else member.listen,
-        rpc=(common.rpc,),
+        rpc=common.rpc,
         task=common.task,
         links=tuple(link for link in links if link != member.address),
         neighbours=neighbours,

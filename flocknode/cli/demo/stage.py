@@ -237,7 +237,7 @@ def configure_nodes(stage: Stage) -> list[Member]:
     validators = [one.member for one in stage.validators]
     members = [*stage.trainers, *validators]
     common = Common(
-        rpc=stage.chain.url,
+        rpc=(stage.chain.url,),
         deployment=stage.deployment,
         task=stage.task,
         task_file=stage.task_file,
