@@ -53,6 +53,16 @@ def test_missing_file_is_refused(tmp_path):
         load_task(f"{tmp_path}/gone.py:Task")
 
 
+def test_digits_are_divided_alike_whatever_the_seed():
+    one, other = (load_task("digits").split(12, seed) for seed in (1, 2))
+    for ours, theirs in zip(one.shards, other.shards, strict=True):
+        assert np.array_equal(ours.inputs, theirs.inputs)
+        assert ours.inputs.shape[1:] == (64,)
+    assert sum(map(len, one.shards)) == 1437
+    assert len(one.held_out) == 360
+    assert np.unique(one.held_out.labels).tolist() == list(range(10))
+
+
 @pytest.mark.parametrize("trainers", [3, 12, 40])
 def test_every_row_has_exactly_one_place(trainers):
     split = load_task("breast-cancer").split(trainers, seed=5)
