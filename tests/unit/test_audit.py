@@ -241,6 +241,38 @@ def test_task_file_is_the_one_that_the_chain_names(kept):
     assert faults(kept) == [f"{TASK}: is not the configuration that the chain names"]
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "what"),
+    [
+        (1, 7, "width is 8, 16 or 32"),
+        (2, 0, "unsound terms"),
+        (4, 0, "1 <= tau <= Q"),
+        (7, 0, "num and den are positive"),
+    ],
+)
+def test_chain_with_terms_that_no_contract_takes_is_refused(tmp_path, place, value, what):
+    """Both the chain and the file name terms by which nothing can be recomputed."""
+
+    def tell(log: Log) -> Iterable[Log]:
+        contract, name, arguments = log
+        if name != "TaskCreated":
+            return [log]
+        (integers, *rest), mode, _, *others = arguments["specification"]
+        integers = (*integers[:place], value, *integers[place + 1 :])
+        specification = ((integers, *rest), mode, unsound.digest(), *others)
+        return [(contract, name, {**arguments, "specification": specification})]
+
+    task_file = KeptRun(tmp_path).task_file
+    field = list(type(task_file.terms.integers).__slots__)[place]
+    wrong = replace(task_file.terms.integers, **{field: value})
+    unsound = replace(task_file, terms=replace(task_file.terms, integers=wrong))
+    kept = KeptRun(tmp_path, tell)
+    kept.run.write(TASK, unsound.to_bytes())
+    (fault,) = faults(kept)
+    assert fault.startswith(TASK)
+    assert what in fault
+
+
 def invoke(*arguments: str):
     result = CliRunner().invoke(app, ["audit", "verify", *arguments])
     return result.exit_code, result.stdout, result.stderr

@@ -6,6 +6,7 @@ from flocknode.learning.errors import TrainingError
 from flocknode.learning.shards import Shard, read_shard, write_shard
 from flocknode.learning.splits import dirichlet
 from flocknode.learning.task import load_task
+from flocknode.learning.tasks import digits
 from flocknode.learning.tasks.breast_cancer import ROWS_MIN, read_rows
 
 TASK_FILE = """
@@ -30,6 +31,13 @@ def test_unknown_task_is_refused_with_the_known_ones():
 def test_class_in_a_file_of_the_user_loads(tmp_path):
     (tmp_path / "mine.py").write_text(TASK_FILE)
     assert load_task(f"{tmp_path}/mine.py:Whole").name == "whole"
+
+
+def test_a_built_in_task_is_the_same_when_named_by_its_file():
+    named = load_task(f"{digits.__file__}:Digits")
+    shards = [task.split(12, 0).shards for task in (named, load_task("digits"))]
+    for ours, theirs in zip(*shards, strict=True):
+        assert np.array_equal(ours.inputs, theirs.inputs)
 
 
 @pytest.mark.parametrize(
