@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -76,6 +77,21 @@ def test_untouched_run_verifies_in_all_its_rounds_receipts_and_pay(kept):
 
 def test_any_flipped_byte_is_found_and_its_file_named(kept):
     flip_bytes(kept, count=120, seed=4)
+
+
+def test_change_that_means_the_same_is_found_too(kept):
+    for name in (MANIFEST, TASK, receipt_name(kept.trainers[0])):
+        data = (kept.run.path / name).read_bytes()
+        letter = re.search(rb'"(?:0x)?[0-9]*([a-f])[0-9a-f]{8,}"', data).start(1)
+        for changed in (
+            data[:letter] + data[letter : letter + 1].upper() + data[letter + 1 :],
+            data.replace(b"\n ", b"\n\t", 1),
+            data + b" ",
+        ):
+            assert changed != data
+            kept.run.write(name, changed)
+            assert named(kept) == [name]
+        kept.run.write(name, data)
 
 
 def test_swapped_rounds_are_found(kept):
