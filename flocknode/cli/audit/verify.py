@@ -197,7 +197,7 @@ class _Audit:
             raise FileFault(name, f"proves round {one.round}, which does not hold")
         if not is_included(settled, entry, one):
             raise FileFault(name, f"is no proof of round {one.round}")
-        paid = self._history.pay.paid_to(entry.trainer, one.round)
+        paid = self._history.pay.received[one.round, entry.trainer]
         if one.paid != paid:
             raise FileFault(name, f"says {one.paid} was paid for round {one.round}, not {paid}")
 
