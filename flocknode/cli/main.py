@@ -36,7 +36,9 @@ def version() -> None:
 
 @app.command()
 def demo(
-    task: Annotated[str, typer.Option(help="What to train: breast-cancer.")] = "breast-cancer",
+    task: Annotated[
+        str, typer.Option(help="What to train: breast-cancer, digits.")
+    ] = "breast-cancer",
     rounds: Annotated[int, typer.Option(help="Rounds to settle.")] = 10,
     trainers: Annotated[int, typer.Option(help="Hospitals.")] = 12,
     validators: Annotated[int | None, typer.Option(help="Default: all seats and three.")] = None,

@@ -3,7 +3,7 @@
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ class Shard:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """Return the rows of these numbers."""
+        return type(self)(self.inputs[rows], self.labels[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,6 +29,7 @@ def demo() -> Finished:
 def test_every_round_settles_and_is_recomputed_from_public_data(demo: Finished) -> None:
     summary = demo.summary
     assert summary["rounds_settled"] == summary["rounds_verified"] == ROUNDS
+    assert summary["receipts_verified"] == 12 * ROUNDS
     assert [event["round"] for event in demo.of("round")] == list(range(1, ROUNDS + 1))
     assert all(event["included"] == event["contributions"] == 12 for event in demo.of("round"))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -76,6 +77,21 @@ def test_untouched_run_verifies_in_all_its_rounds_receipts_and_pay(kept):
 
 def test_any_flipped_byte_is_found_and_its_file_named(kept):
     flip_bytes(kept, count=120, seed=4)
+
+
+def test_change_that_means_the_same_is_found_too(kept):
+    for name in (MANIFEST, TASK, receipt_name(kept.trainers[0])):
+        data = (kept.run.path / name).read_bytes()
+        letter = re.search(rb'"(?:0x)?[0-9]*([a-f])[0-9a-f]{8,}"', data).start(1)
+        for changed in (
+            data[:letter] + data[letter : letter + 1].upper() + data[letter + 1 :],
+            data.replace(b"\n ", b"\n\t", 1),
+            data + b" ",
+        ):
+            assert changed != data
+            kept.run.write(name, changed)
+            assert named(kept) == [name]
+        kept.run.write(name, data)
 
 
 def test_swapped_rounds_are_found(kept):
@@ -239,6 +255,38 @@ def test_task_file_is_the_one_that_the_chain_names(kept):
     kept.task_file = replace(kept.task_file, recipe="differences")
     kept.run.write(TASK, kept.task_file.to_bytes())
     assert faults(kept) == [f"{TASK}: is not the configuration that the chain names"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "what"),
+    [
+        (1, 7, "width is 8, 16 or 32"),
+        (2, 0, "unsound terms"),
+        (4, 0, "1 <= tau <= Q"),
+        (7, 0, "num and den are positive"),
+    ],
+)
+def test_chain_with_terms_that_no_contract_takes_is_refused(tmp_path, place, value, what):
+    """Both the chain and the file name terms by which nothing can be recomputed."""
+
+    def tell(log: Log) -> Iterable[Log]:
+        contract, name, arguments = log
+        if name != "TaskCreated":
+            return [log]
+        (integers, *rest), mode, _, *others = arguments["specification"]
+        integers = (*integers[:place], value, *integers[place + 1 :])
+        specification = ((integers, *rest), mode, unsound.digest(), *others)
+        return [(contract, name, {**arguments, "specification": specification})]
+
+    task_file = KeptRun(tmp_path).task_file
+    field = list(type(task_file.terms.integers).__slots__)[place]
+    wrong = replace(task_file.terms.integers, **{field: value})
+    unsound = replace(task_file, terms=replace(task_file.terms, integers=wrong))
+    kept = KeptRun(tmp_path, tell)
+    kept.run.write(TASK, unsound.to_bytes())
+    (fault,) = faults(kept)
+    assert fault.startswith(TASK)
+    assert what in fault
 
 
 def invoke(*arguments: str):

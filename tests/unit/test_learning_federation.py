@@ -1,11 +1,13 @@
-"""What the default terms keep of plain averaging, on the built-in task."""
+"""What the default terms keep of plain averaging, on the built-in tasks."""
 
 import numpy as np
 import pytest
+import torch
 
 from flocknode.aggregation.ring import unmask
 from flocknode.aggregation.step import check_terms, error_bound, server_step
 from flocknode.learning import training
+from flocknode.learning.modules import read_parameters, write_parameters
 from flocknode.learning.recipe import default_terms, roster_weights
 from flocknode.learning.seeds import derive
 from flocknode.learning.shards import join
@@ -31,11 +33,11 @@ def start():
     return task, split, words, terms
 
 
-def _round(task, split, words, terms, weights, round_id):
+def _round(task, split, words, terms, weights, round_id, seed=SEED):
     """Run one round in integers; return the next words and the float average of the deltas."""
     masked, seeds, deltas = [], [], []
     for trainer, shard in enumerate(split.shards):
-        update = training.local_update(task, words, shard, SEED, trainer, round_id)
+        update = training.local_update(task, words, shard, seed, trainer, round_id)
         seeds.append(bytes([round_id, trainer]) * 16)
         clipped = clip_l2(ModelDelta(update.delta), 2.0**terms.clip_norm_log2)
         dither = dither_stream(bytes([trainer, round_id]) * 16, terms.words)
@@ -76,3 +78,40 @@ def test_equal_seeds_give_equal_deltas_and_others_do_not(start):
     deltas = [training.local_update(task, words, shard, *call).delta.tobytes() for call in calls]
     assert deltas[0] == deltas[1]
     assert len(set(deltas)) == 4
+
+
+DIGITS_SEED = 4
+ROWS_BY_TRAINER = [39, 107, 218, 77, 126, 203, 132, 163, 128, 112, 57, 75]
+
+
+def _plain_average(task, split, start, round_id):
+    """Train every shard from ``start`` in floats; average by exact numbers of rows."""
+    trained = []
+    for trainer, shard in enumerate(split.shards):
+        model = task.model()
+        write_parameters(model, start)
+        seed = derive(DIGITS_SEED, "train", trainer, round_id)
+        torch.manual_seed(seed)
+        task.train(model, shard, torch.Generator().manual_seed(seed))
+        trained.append(read_parameters(model))
+    return np.average(trained, axis=0, weights=[len(shard) for shard in split.shards])
+
+
+def test_ten_rounds_of_digits_stay_within_a_point_of_plain_averaging():
+    training.make_deterministic()
+    task = load_task("digits")
+    split = task.split(TRAINERS, 0)
+    assert [len(shard) for shard in split.shards] == ROWS_BY_TRAINER
+    words = training.initial_words(task, DIGITS_SEED)
+    assert len(words) == 64 * 128 + 128 + 128 * 10 + 10
+    terms = default_terms(len(words), TRAINERS, training.dry_run(task, words))
+    weights = roster_weights(tuple(ROWS_BY_TRAINER))
+    plain = from_words(words)
+    for round_id in range(ROUNDS):
+        plain = _plain_average(task, split, plain, round_id)
+        words, _ = _round(task, split, words, terms, weights, round_id, DIGITS_SEED)
+    model = task.model()
+    write_parameters(model, plain)
+    reference = task.evaluate(model, split.held_out)
+    assert reference >= 0.97
+    assert abs(training.accuracy(task, words, split.held_out) - reference) <= 0.01

@@ -6,6 +6,7 @@ from flocknode.learning.errors import TrainingError
 from flocknode.learning.shards import Shard, read_shard, write_shard
 from flocknode.learning.splits import dirichlet
 from flocknode.learning.task import load_task
+from flocknode.learning.tasks import digits
 from flocknode.learning.tasks.breast_cancer import ROWS_MIN, read_rows
 
 TASK_FILE = """
@@ -32,6 +33,13 @@ def test_class_in_a_file_of_the_user_loads(tmp_path):
     assert load_task(f"{tmp_path}/mine.py:Whole").name == "whole"
 
 
+def test_a_built_in_task_is_the_same_when_named_by_its_file():
+    named = load_task(f"{digits.__file__}:Digits")
+    shards = [task.split(12, 0).shards for task in (named, load_task("digits"))]
+    for ours, theirs in zip(*shards, strict=True):
+        assert np.array_equal(ours.inputs, theirs.inputs)
+
+
 @pytest.mark.parametrize(
     ("text", "name", "cause"),
     [
@@ -51,6 +59,16 @@ def test_file_that_holds_no_task_is_refused(tmp_path, text, name, cause):
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no file"):
         load_task(f"{tmp_path}/gone.py:Task")
+
+
+def test_digits_are_divided_alike_whatever_the_seed():
+    one, other = (load_task("digits").split(12, seed) for seed in (1, 2))
+    for ours, theirs in zip(one.shards, other.shards, strict=True):
+        assert np.array_equal(ours.inputs, theirs.inputs)
+        assert ours.inputs.shape[1:] == (64,)
+    assert sum(map(len, one.shards)) == 1437
+    assert len(one.held_out) == 360
+    assert np.unique(one.held_out.labels).tolist() == list(range(10))
 
 
 @pytest.mark.parametrize("trainers", [3, 12, 40])

@@ -63,5 +63,5 @@ def _inclusion(
         position,
         records[position * RECORD_BYTES : (position + 1) * RECORD_BYTES],
         tree_path(records, position, RECORD_BYTES),
-        history.pay.paid_to(entry.trainer, number),
+        history.pay.received[number, entry.trainer],
     )

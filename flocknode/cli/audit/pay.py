@@ -60,6 +60,8 @@ class PayBook:
     purse: int = 0
     rounds: list[Shares] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
+    received: Counter[tuple[int, Address | int]] = field(default_factory=Counter)
+    """The payments' sums by round and receiver."""
 
     @classmethod
     def of(cls, task: int, specification: Any) -> Self:  # noqa: ANN401 - decoded from an event
@@ -91,12 +93,15 @@ class PayBook:
             case "PurseWithdrawn":
                 self.purse = 0
             case "TrainerPaid":
-                to: Address | int = read_address(it["trainer"])
-                self.payments.append(Payment(it["round"], to, it["amount"], block))
+                self._note(Payment(it["round"], read_address(it["trainer"]), it["amount"], block))
             case "SeatPaid":
-                self.payments.append(Payment(it["round"], it["validator"], it["amount"], block))
+                self._note(Payment(it["round"], it["validator"], it["amount"], block))
             case _:
                 pass
+
+    def _note(self, payment: Payment) -> None:
+        self.payments.append(payment)
+        self.received[payment.round, payment.to] += payment.amount
 
     @property
     def due(self) -> int:
@@ -105,10 +110,7 @@ class PayBook:
 
     @property
     def paid(self) -> int:
-        return sum(payment.amount for payment in self.payments)
-
-    def paid_to(self, trainer: Address, round_: int) -> int:
-        return sum(it.amount for it in self.payments if (it.round, it.to) == (round_, trainer))
+        return self.received.total()
 
     def faults(self, roster: Roster) -> list[FileFault]:
         """Return every payment that the rules do not give, or give once only."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from flocknode.aggregation.step import check_terms
 from flocknode.chain.archive import BLOCK_BYTES_MAX, ArchivedBlock, read_block
 from flocknode.chain.bindings import Bindings
 from flocknode.chain.errors import MalformedBlock
@@ -25,6 +26,7 @@ from flocknode.cli.task_file import FILE_BYTES_MAX, TaskFile, load_task_file
 from flocknode.crypto.merkle import TreeKind, verify_path
 from flocknode.errors import ConfigurationError
 from flocknode.messages.statements import RECORD_BYTES
+from flocknode.model.errors import TermsError
 from flocknode.primitives import Digest
 from flocknode.protocol.roster import RosterEntry
 from flocknode.protocol.verification import SettledRound, VerificationError, verify_record
@@ -95,10 +97,24 @@ def _read_task(run: RunDirectory, history: History) -> TaskFile:
     created = history.created
     if task.digest() != created.configuration:
         raise FileFault(directory.TASK, "is not the configuration that the chain names")
+    if not task.roster.entries:
+        raise FileFault(directory.TASK, "names nobody")
     said = (task.terms, task.initial_model, task.roster.root())
     if said != (created.terms, created.model_root, created.roster_root):
         raise FileFault(directory.TASK, "has other terms, model or roster than the chain")
+    _refuse_unsound(task)
     return task
+
+
+def _refuse_unsound(task: TaskFile) -> None:
+    """Refuse terms that the contracts refuse: the chain may be one without our contracts."""
+    terms = task.terms
+    try:
+        check_terms(terms.integers, terms.trainers, terms.trainers_min)
+    except (TermsError, ValueError) as error:
+        raise FileFault(directory.TASK, f"has unsound terms: {error}") from error
+    if not terms.seats or len(task.roster.entries) != terms.trainers:
+        raise FileFault(directory.TASK, "has no seats, or another roster than its terms say")
 
 
 class _Audit:
@@ -181,7 +197,7 @@ class _Audit:
             raise FileFault(name, f"proves round {one.round}, which does not hold")
         if not is_included(settled, entry, one):
             raise FileFault(name, f"is no proof of round {one.round}")
-        paid = self._history.pay.paid_to(entry.trainer, one.round)
+        paid = self._history.pay.received[one.round, entry.trainer]
         if one.paid != paid:
             raise FileFault(name, f"says {one.paid} was paid for round {one.round}, not {paid}")
 

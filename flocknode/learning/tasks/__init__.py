@@ -2,5 +2,8 @@
 
 from typing import Final
 
-BUILT_IN: Final = {"breast-cancer": ("flocknode.learning.tasks.breast_cancer", "BreastCancer")}
+BUILT_IN: Final = {
+    "breast-cancer": ("flocknode.learning.tasks.breast_cancer", "BreastCancer"),
+    "digits": ("flocknode.learning.tasks.digits", "Digits"),
+}
 """Name -> (module, class)."""

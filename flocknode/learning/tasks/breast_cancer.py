@@ -3,9 +3,7 @@
 569 rows, 357 of them benign. Street, Wolberg and Mangasarian 1993; UCI, CC BY 4.0.
 """
 
-import importlib.util
-from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from torch import nn
 from flocknode.learning.shards import Shard, Split
 from flocknode.learning.splits import dirichlet, stratified
 from flocknode.learning.task import Task
+from flocknode.learning.tasks.bundled import read_table
 
 HELD_OUT_SHARE: Final = 0.2
 ROWS_MIN: Final = 8
@@ -56,19 +55,13 @@ class BreastCancer(Task):
         generator = np.random.default_rng(seed)
         kept, held_out = stratified(rows.labels, HELD_OUT_SHARE, generator)
         hands = dirichlet(rows.labels[kept], trainers, 1.0, ROWS_MIN, generator)
-        shards = tuple(_take(rows, kept[hand]) for hand in hands)
-        return Split(shards, _take(rows, held_out))
+        shards = tuple(rows.take(kept[hand]) for hand in hands)
+        return Split(shards, rows.take(held_out))
 
 
 def read_rows() -> Shard:
-    """Read all rows: standardised measurements float32[569, 30] and labels, 1 is benign.
-
-    The file lies inside scikit-learn, whose loader would import SciPy for it: 1.6 s and 100 MB.
-    """
-    package = importlib.util.find_spec("sklearn")
-    assert package is not None
-    path = Path(cast("str", package.origin)).parent / "datasets" / "data" / "breast_cancer.csv"
-    table = np.loadtxt(path, delimiter=",", skiprows=1)
+    """Read all rows: standardised measurements float32[569, 30] and labels, 1 is benign."""
+    table = read_table("breast_cancer.csv", header_rows=1)
     assert table.shape == (569, 31)
     return Shard(standardise(table[:, :30]), table[:, 30].astype(np.int64))
 
@@ -86,7 +79,3 @@ def standardise(measurements: NDArray[np.float64]) -> NDArray[np.float32]:
     middle, half = (low + high) / 2, (high - low) / 2
     scaled: NDArray[Any] = (np.log(measurements + shift) - middle) / half * _HALF_RANGE
     return scaled.astype(np.float32)
-
-
-def _take(shard: Shard, rows: NDArray[np.intp]) -> Shard:
-    return Shard(shard.inputs[rows], shard.labels[rows])
