@@ -14,6 +14,7 @@ import pytest
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.wire import (
     MESSAGES,
+    AttestationBundle,
     AttestationMessage,
     Contribution,
     ContributionHeader,
@@ -27,11 +28,12 @@ from flocknode.messages.wire import (
 )
 from flocknode.primitives import PeerId
 from flocknode.protocol.attempt import header_of
-from flocknode.protocol.effects import OpenCapsule, Penalise
+from flocknode.protocol.effects import OpenCapsule, Penalise, Remember
 from tests.property.hostile_world import moments
 
 SIGNED_BY_SEATS = (SeatKeyMessage, AttestationMessage, IncludeVote, MaskRootMessage, ProposeVote)
-SIGNED = (*SIGNED_BY_SEATS, SeatKeyBundle, ContributionHeader, Contribution)
+BUNDLES = (SeatKeyBundle, AttestationBundle)
+SIGNED = (*SIGNED_BY_SEATS, *BUNDLES, ContributionHeader, Contribution)
 FLIPS = 100
 STRANGER = PeerId(b"stranger")
 OTHER_CTX = bytes(range(32))
@@ -65,7 +67,12 @@ def with_ctx(message, ctx):
 
 
 def signatures_in(message):
-    return len(message.keys) if isinstance(message, SeatKeyBundle) else 1
+    match message:
+        case SeatKeyBundle():
+            return len(message.keys)
+        case AttestationBundle():
+            return len(message.attestations)
+    return 1
 
 
 @kinds
@@ -157,8 +164,8 @@ def test_replay_costs_nothing(heard, kind):
     moment.hear(moment.data)
     again = moment.hear(moment.data)
     assert not again.costly
-    # A capsule of a mate is tried again until the vault has answered for the first.
-    allowed = (OpenCapsule,) if kind is SeedMessage else ()
+    # A capsule of a mate is kept and tried again until the vault has answered for the first.
+    allowed = (OpenCapsule, Remember) if kind is SeedMessage else ()
     assert all(isinstance(effect, allowed) for effect in again.effects)
 
 

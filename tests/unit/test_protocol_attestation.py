@@ -87,7 +87,7 @@ def test_vector_without_a_sender_to_ask_is_pulled_from_the_seats_that_attest_it(
     seat.fetch_failed(valid.header.root)
     assert seat.fetch_attested(0) == []
     for number in (SEAT, 7, 2):
-        seat.hear(AttestationMessage(US.ctx, number, 1, (valid.digest,), bytes(65)))
+        seat.attestations.hear(AttestationMessage(US.ctx, number, 1, (valid.digest,), bytes(65)), 0)
     (fetch,) = seat.fetch_attested(0)
     # The next seat after this one is asked first, and never this one itself.
     order = sorted((7, 2), key=lambda number: (number - SEAT) % 9)
