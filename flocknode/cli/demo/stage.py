@@ -72,8 +72,6 @@ class Stage:
     bindings: Bindings
     task_file: TaskFile
     task: int
-    stranger_port: int
-    """Where the verifier listens, who is nobody's member."""
     nodes: list[assembly.Node] = field(default_factory=list)
 
     def contributions_seen(self) -> int:
@@ -118,11 +116,8 @@ async def set_stage(grounds: Grounds, options: DemoOptions) -> Stage:
     """Deploy, enrol, divide the data, publish the task."""
     directory, pool, chain = grounds.directory, grounds.pool, grounds.chain
     client, heads = grounds.client, grounds.heads
-    ports = options.ports()
-    trainers = [
-        create_trainer(directory / f"trainer-{i:02}", ports[i]) for i in range(options.trainers)
-    ]
-    validators = _create_validators(directory, options, ports[options.trainers :])
+    trainers = [create_trainer(directory / f"trainer-{i:02}") for i in range(options.trainers)]
+    validators = _create_validators(directory, options, options.ports())
     creator = Sender(client, heads, chain.faucet, chain.chain_id)
     results: dict[str, Prepared | Deployment] = {}
 
@@ -158,7 +153,6 @@ async def set_stage(grounds: Grounds, options: DemoOptions) -> Stage:
         bindings,
         task_file,
         task,
-        ports[-1],
     )
 
 
@@ -249,8 +243,7 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
     neighbours = choose_neighbours(stage.trainers, validators)
     links = tuple(member.address for member in validators)
     for member in members:
-        is_trainer = member in stage.trainers
-        configure(member, common, links, neighbours[member.peer], is_trainer=is_trainer)
+        configure(member, common, links, neighbours[member.peer])
     # Directories that are thrown away need no disk; two dozen nodes would wait for its syncs.
     durable = stage.options.keep is not None
     stage.nodes = [
