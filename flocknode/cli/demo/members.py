@@ -21,13 +21,14 @@ class Member:
     """One node to be: its directory, its port and its public names."""
 
     directory: Path
-    port: int
+    port: int | None
+    """A trainer listens on none."""
     peer: PeerId
     key: SigningKey
 
     @property
     def listen(self) -> str:
-        return f"/ip4/127.0.0.1/tcp/{self.port}"
+        return LISTENS_ON_NOTHING if self.port is None else f"/ip4/127.0.0.1/tcp/{self.port}"
 
     @property
     def address(self) -> str:
@@ -42,8 +43,8 @@ class ValidatorMember:
     """One validator of each organisation answers beacon requests."""
 
 
-def create_trainer(directory: Path, port: int) -> Member:
-    return _create_member(directory, port)
+def create_trainer(directory: Path) -> Member:
+    return _create_member(directory, None)
 
 
 def create_validator(
@@ -57,7 +58,7 @@ def create_validator(
     return ValidatorMember(member, owner, create_onion(directory / assembly.ONION, onion_layers))
 
 
-def _create_member(directory: Path, port: int) -> Member:
+def _create_member(directory: Path, port: int | None) -> Member:
     try:
         directory.mkdir(parents=True)
     except OSError as error:
@@ -88,21 +89,19 @@ def configure(
     common: Common,
     links: tuple[str, ...],
     neighbours: tuple[str, ...],
-    *,
-    is_trainer: bool,
 ) -> None:
-    """Write the public files of a member's directory. A trainer needs no inbound port."""
+    """Write the public files of a member's directory; who listens lets watchers in."""
     common.deployment.save(member.directory / assembly.DEPLOYMENT)
     (member.directory / assembly.TASK).write_bytes(common.task_file.to_bytes())
     (member.directory / assembly.INITIAL_MODEL).write_bytes(common.initial_model)
     NodeConfig(
-        listen=LISTENS_ON_NOTHING if is_trainer else member.listen,
+        listen=member.listen,
         rpc=common.rpc,
         task=common.task,
         links=tuple(link for link in links if link != member.address),
         neighbours=neighbours,
         poll_seconds=common.poll_seconds,
-        watchers=not is_trainer,
+        watchers=member.port is not None,
         seed=common.seed,
     ).save(member.directory)
 

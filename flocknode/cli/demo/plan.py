@@ -104,8 +104,11 @@ class DemoOptions:
         )
 
     def ports(self) -> list[int]:
-        """Return a port for every node; raise ``UnavailableError`` if a wanted one is taken."""
-        count = self.trainers + self.validators
+        """Return a port for every validator; raise ``UnavailableError`` if one is taken.
+
+        Trainers listen on nothing.
+        """
+        count = self.validators
         if self.port == 0:
             return _free_ports(count)
         wanted = list(range(self.port, self.port + count))

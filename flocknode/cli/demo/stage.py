@@ -118,11 +118,8 @@ async def set_stage(grounds: Grounds, options: DemoOptions) -> Stage:
     """Deploy, enrol, divide the data, publish the task."""
     directory, pool, chain = grounds.directory, grounds.pool, grounds.chain
     client, heads = grounds.client, grounds.heads
-    ports = options.ports()
-    trainers = [
-        create_trainer(directory / f"trainer-{i:02}", ports[i]) for i in range(options.trainers)
-    ]
-    validators = _create_validators(directory, options, ports[options.trainers :])
+    trainers = [create_trainer(directory / f"trainer-{i:02}") for i in range(options.trainers)]
+    validators = _create_validators(directory, options, options.ports())
     creator = Sender(client, heads, chain.faucet, chain.chain_id)
     results: dict[str, Prepared | Deployment] = {}
 
@@ -248,8 +245,7 @@ def configure_nodes(stage: Stage) -> list[Member]:
     neighbours = choose_neighbours(stage.trainers, validators)
     links = tuple(member.address for member in validators)
     for member in members:
-        is_trainer = member in stage.trainers
-        configure(member, common, links, neighbours[member.peer], is_trainer=is_trainer)
+        configure(member, common, links, neighbours[member.peer])
     return members
 
 
