@@ -273,7 +273,7 @@ class Sender:
             pending.seen = await self._heads.beyond(pending.seen.digest)
             try:
                 answers = await self._client.batch(_receipt_requests(pending))
-            except EndpointUnreachable:
+            except (EndpointUnreachable, RpcFailed):
                 continue  # The transaction is on its way; only time can say that it is lost.
             found = [answer for answer in answers if answer is not None]
             if found:

@@ -19,7 +19,7 @@ from flocknode.messages.wire import WantKeys
 from flocknode.model.stages import ModelDelta
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryConsent, MemoryJournal, MemorySlots
-from flocknode.node.recollection import Recollection
+from flocknode.node.recollection import ForgottenStatement, Recollection
 from flocknode.node.service import NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
@@ -86,9 +86,8 @@ class Chain:
         self.calls = []
         self.append, self._progress = trio.open_memory_channel(100)
 
-    async def progress(self, _task):
-        async for progress in self._progress:
-            yield progress
+    def progress(self, _task):
+        return self._progress
 
     async def submit(self, call):
         self.calls.append(call)
@@ -163,7 +162,7 @@ class Node:
         await self.network.deliver.send(Frame(PEER, payload))
         await trio.testing.wait_all_tasks_blocked()
 
-    async def draw(self):
+    async def draw(self, **progress):
         created = TaskCreated(1, US.terms, sha256(b""), MODEL_ROOT, US.seating.roster.root())
         keys = [
             ValidatorKeysSet(100 + seat, key.address, US.seating.peers[seat])
@@ -171,7 +170,7 @@ class Node:
         ]
         events = (created, *keys, US.seating.drawn)
         block = Block(1, sha256(b"block"), sha256(b"genesis"), DRAWN_AT, events)
-        await self.chain.append.send(ChainProgress(None, (block,), final=1))
+        await self.chain.append.send(ChainProgress(None, (block,), final=1, **progress))
         await trio.testing.wait_all_tasks_blocked()
 
     async def give_keys(self):
@@ -264,6 +263,37 @@ async def test_retry_of_a_round_does_not_train_again(autojump_clock):
         assert node.machine.attempt.seating.ctx == seating.ctx
         assert node.machine.attempt.contributor._trained
         assert node.trainer.trained == 1
+
+
+async def test_a_doubted_draw_is_answered_once_it_is_doubted_no_more(autojump_clock):
+    async with seat(autojump_clock).running() as node:
+        await node.draw(doubted=US.ctx)
+        await trio.sleep(5)
+        assert not node.network.sent
+        await node.chain.append.send(ChainProgress(None, (), final=1))
+        await trio.testing.wait_all_tasks_blocked()
+        assert node.network.sent
+
+
+async def test_a_model_that_left_the_store_costs_the_contribution_only(autojump_clock):
+    node = trainer(autojump_clock, delta=ModelDelta(np.zeros(US.terms.integers.words)))
+    node.service._blobs.discard(MODEL_ROOT)
+    async with node.running():
+        await node.draw()
+        await node.give_keys()
+        await trio.sleep(5)
+        assert node.trainer.trained == 0
+        await node.hear(b"rubbish")
+
+
+async def test_a_node_that_forgot_what_it_signed_stops(autojump_clock):
+    accepted = US.accepted(US.set_of(0, 1, 2))
+    node = seat(autojump_clock)
+    block = Block(2, sha256(b"2"), sha256(b"block"), DRAWN_AT + 1, (accepted,))
+    await node.draw()
+    await node.chain.append.send(ChainProgress(None, (block,), final=1))
+    with pytest.raises(ForgottenStatement):
+        await node.service._follow()
 
 
 def judge(payload):

@@ -11,9 +11,16 @@ from flocknode.model.stages import ModelDelta
 from flocknode.model.words import ring_words
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.secrets import attempt_name
-from flocknode.node.vault import SecretGone, Vault
+from flocknode.node.vault import BlobGone, SecretGone, Vault
 from flocknode.privacy.masking import sum_masks
-from flocknode.protocol.effects import MaskDelta, OpenCapsule, Reseal, ServeMaskSum, SumMasks
+from flocknode.protocol.effects import (
+    ComputeAggregate,
+    MaskDelta,
+    OpenCapsule,
+    Reseal,
+    ServeMaskSum,
+    SumMasks,
+)
 from tests.consortium import consortium, draw
 
 US = consortium()
@@ -22,6 +29,12 @@ COLUMN = SEAT % 3
 WORDS = US.terms.integers.words
 DELTA = ModelDelta(np.linspace(-0.1, 0.1, WORDS))
 KEYS = [SealingKey(sha256(b"seat %d" % seat)) for seat in range(9)]
+
+
+def test_aggregate_of_bytes_that_left_the_store_is_refused():
+    root = sha256(b"long gone")
+    with pytest.raises(BlobGone):
+        Vault(MemoryBlobs()).compute_aggregate(ComputeAggregate(US.seating, (root,), (), 1))
 
 
 def trainer_vault(**changes):

@@ -139,3 +139,19 @@ def test_paused_task_gets_answers_and_nothing_else():
 def test_node_that_is_no_validator_sends_nothing():
     tip = view(DEADLINE, [asked(0, 1, 2)], opened=opened())
     assert calls(9, tip) == []
+
+
+def test_paces_of_attempts_that_are_over_are_forgotten():
+    mine = duties(1)
+    for number in range(50):
+        request = asked(0, 1, 2, request=number)
+        begun = RoundOpened(1, number, 0, MODEL_ROOT, number)
+        tip = view(DEADLINE, beacons=[request], opened=begun)
+        mine.tick(tip, view(DEADLINE), None, DEADLINE + 100 * number)
+    assert len(mine._pace._first) + len(mine._pace._last) <= 2
+
+
+def test_a_new_attempt_does_not_let_a_duty_of_the_same_one_come_twice():
+    mine, tip = duties(3), view(beacons=[asked(0, 1, 2)], opened=opened())
+    assert mine.tick(tip, view(), None, DRAWN_AT)
+    assert mine.tick(tip, view(), None, DRAWN_AT + 0.5) == []
