@@ -93,7 +93,12 @@ class Node:
             topics=(TOPIC,),
         )
         machine = RoundMachine(
-            key.address, deployment.domain, config.task, task.roster, task.initial_model
+            key.address,
+            deployment.domain,
+            config.task,
+            task.roster,
+            task.initial_model,
+            task.suite,
         )
         rounding = _rounding(config, task, key)
         vault = Vault(storage.blobs, storage.secrets, storage.protection, rounding=rounding)

@@ -46,6 +46,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Fixes split, model, training, rounding.")] = 0,
     timeout: Annotated[float, typer.Option(help="Seconds in all.")] = 300.0,
     keep: Annotated[Path | None, typer.Option(help="Keep all nodes' directories here.")] = None,
+    suite: Annotated[str, typer.Option(help="Seals seeds: x25519, mlkem768-x25519.")] = "x25519",
     port: Annotated[int, typer.Option(help="First port; 0 takes free ones.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks and log lines.")] = False,
@@ -65,6 +66,7 @@ def demo(
         timeout,
         keep,
         port,
+        suite,
     )
     output = Output(as_json=as_json)
     _exit(_demo(options, output, debug=debug))
