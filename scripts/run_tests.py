@@ -25,7 +25,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
             [str(BIN / "lint-imports")],
         ],
     ),
-    "core": (90, [[*PYTEST, "tests/unit", "tests/property"]]),
+    "core": (90, [[*PYTEST, "tests/unit", "tests/property", "tests/fuzz"]]),
     "network": (60, [[*PYTEST, "tests/network"]]),
     "contracts": (
         90,
