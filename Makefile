@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test deep fuzz check clean
+.PHONY: help demo test deep fuzz bench check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t12
@@ -32,6 +32,9 @@ fuzz: $(VENV)/ready  ## look for bytes that break a decoder, FUZZ_SECONDS for ea
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint configs/constraints.txt --editable '.[fuzz]'
 	@for target in messages machine task training frames; do \
 	  $(BIN)/python -m tests.fuzz.run $$target $(FUZZ_SECONDS) || exit 1; done
+
+bench: $(VENV)/ready  ## measure this machine; ARGS names benchmarks or --plot FILE.svg
+	@$(BIN)/flocknode bench $(ARGS)
 
 check: $(VENV)/ready  ## the checks alone: style, types, layers, artifacts
 	@$(BIN)/python scripts/run_tests.py checks

@@ -72,6 +72,26 @@ def demo(
     _exit(_demo(options, output, debug=debug))
 
 
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all without.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the ratios into this SVG.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Measure this machine: each figure beside a limit that was measured in the same run."""
+    from flocknode.cli.bench.entry import run_benches
+
+    output = Output(as_json=as_json)
+    try:
+        code = run_benches(names or [], output, plot)
+    except FlockError as error:
+        if debug:
+            raise
+        code = _explain(error, output)
+    _exit(code)
+
+
 def _demo(options: "DemoOptions", output: Output, *, debug: bool) -> int:
     try:
         options.check()
