@@ -26,7 +26,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
             [sys.executable, "-m", "tests.deep.record"],
         ],
     ),
-    "core": (90, [[*PYTEST, *BOTH_CORES, "tests/unit", "tests/property"]]),
+    "core": (90, [[*PYTEST, *BOTH_CORES, "tests/unit", "tests/property", "tests/fuzz"]]),
     "network": (60, [[*PYTEST, "tests/network"]]),
     "contracts": (
         90,

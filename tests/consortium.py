@@ -14,8 +14,9 @@ from flocknode.crypto.hashing import (
     sha256,
 )
 from flocknode.crypto.merkle import TreeKind, tree_root
-from flocknode.crypto.sealing import SUITE_X25519, SealingKey, seal, sealing_key_hash
+from flocknode.crypto.sealing import sealing_key_hash
 from flocknode.crypto.signing import SigningKey
+from flocknode.crypto.suites import X25519, AnySealingKey, Suite, read_key, seal_seed
 from flocknode.messages.codec import encode
 from flocknode.messages.statements import Context, Statement, statement_digest
 from flocknode.messages.wire import (
@@ -31,6 +32,7 @@ from flocknode.messages.wire import (
 )
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest, PeerId
+from flocknode.protocol.capsule_slips import write_slips
 from flocknode.protocol.gossip_rules import ValidContribution, check_header
 from flocknode.protocol.inclusion_set import InclusionSet, form_set
 from flocknode.protocol.ledger import CommitteeDrawn, ProposalAccepted, SetAccepted
@@ -62,7 +64,7 @@ class Consortium:
     seating: Seating
     trainers: tuple[SigningKey, ...]
     seats: tuple[SigningKey, ...]
-    sealing: tuple[SealingKey, ...]
+    sealing: tuple[AnySealingKey, ...]
 
     @property
     def ctx(self) -> Digest:
@@ -79,8 +81,9 @@ class Consortium:
 
     def seat_key(self, seat: int) -> SeatKeyMessage:
         public = self.sealing[seat].public
-        message = SeatKeyMessage(self.ctx, seat, SUITE_X25519, public, bytes(SIGNATURE_BYTES))
-        statement = message.statement(sealing_key_hash(SUITE_X25519, public))
+        suite = self.seating.suite.number
+        message = SeatKeyMessage(self.ctx, seat, suite, public, bytes(SIGNATURE_BYTES))
+        statement = message.statement(sealing_key_hash(suite, public))
         return replace(message, signature=sign(self.seats[seat], statement))
 
     def bundle(self, *seats: int) -> SeatKeyBundle:
@@ -111,13 +114,21 @@ class Consortium:
             self.terms.integers.words,
             self.terms.integers.width,
             commitments,
-            capsules,
+            self.announced(capsules),
             bytes(SIGNATURE_BYTES),
         )
         return self.signed(header)
 
     def capsule(self, index: int, seat: int) -> bytes:
-        return seal(self.sealing[seat].public, self.seed(index, self.seating.column_of(seat)))
+        place = self.seating.capsule_place(index, seat)
+        seed = self.seed(index, place.column)
+        return seal_seed(self.seating.suite, self.sealing[seat].public, seed, place)
+
+    def announced(self, capsules: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return what a header says of its capsules: themselves, or slips."""
+        if self.seating.suite.in_header:
+            return capsules
+        return tuple(slip for slip, _ in write_slips(capsules, self.seating))
 
     def signed(self, header: ContributionHeader) -> ContributionHeader:
         statement = header.statement(seeds_hash(header.commitments), capsules_hash(header.capsules))
@@ -256,13 +267,15 @@ def peers(terms: TaskTerms) -> dict[int, PeerId]:
 
 
 @cache
-def consortium(columns: int = 3, seats_per_column: int = 3, trainers: int = 4) -> Consortium:
+def consortium(
+    columns: int = 3, seats_per_column: int = 3, trainers: int = 4, suite: Suite = X25519
+) -> Consortium:
     terms = task_terms(columns=columns, seats_per_column=seats_per_column, trainers=trainers)
-    seating = take_seats(DOMAIN, terms, roster(trainers), draw(terms), peers(terms))
+    seating = take_seats(DOMAIN, terms, roster(trainers), draw(terms), peers(terms), suite)
     assert seating is not None
     return Consortium(
         seating,
         tuple(key(f"trainer {i}") for i in range(trainers)),
         tuple(key(f"seat {seat}") for seat in range(terms.seats)),
-        tuple(SealingKey(sha256(b"sealing %d" % seat)) for seat in range(terms.seats)),
+        tuple(read_key(suite.number, sha256(b"sealing %d" % seat)) for seat in range(terms.seats)),
     )

@@ -85,7 +85,12 @@ class Node:
         storage = Storage.open(directory, key.address) if durable else MemoryStorage()
         storage.blobs.put(task.initial_model, initial_model)
         machine = RoundMachine(
-            key.address, deployment.domain, config.task, task.roster, task.initial_model
+            key.address,
+            deployment.domain,
+            config.task,
+            task.roster,
+            task.initial_model,
+            task.suite,
         )
         network = _network(config, network_seed, machine, storage, judge)
         rounding = _rounding(config, task, key)

@@ -48,6 +48,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Fixes split, model, training, rounding.")] = 0,
     timeout: Annotated[float, typer.Option(help="Seconds in all.")] = 300.0,
     keep: Annotated[Path | None, typer.Option(help="Keep all nodes' directories here.")] = None,
+    suite: Annotated[str, typer.Option(help="Seals seeds: x25519, mlkem768-x25519.")] = "x25519",
     port: Annotated[int, typer.Option(help="First port; 0 takes free ones.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks and log lines.")] = False,
@@ -67,6 +68,7 @@ def demo(
         timeout,
         keep,
         port,
+        suite,
     )
     output = Output(as_json=as_json)
     _exit(_guarded(partial(_demo, options, output, debug=debug), output, debug=debug))
@@ -123,6 +125,24 @@ def _verify(directory: Path, rpc: str | None, output: Output) -> int:
     import trio
 
     return tell(trio.run(verify_with_chain, run, rpc), output, rpc)
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all without.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the ratios into this SVG.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Measure this machine: each figure beside a limit that was measured in the same run."""
+    output = Output(as_json=as_json)
+    _exit(_guarded(partial(_bench, names or [], plot, output), output, debug=debug))
+
+
+def _bench(names: list[str], plot: Path | None, output: Output) -> int:
+    from flocknode.cli.bench.entry import run_benches
+
+    return run_benches(names, output, plot)
 
 
 def _guarded(verb: Callable[[], int], output: Output, *, debug: bool) -> int:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flocknode.crypto.hashing import sha256
+from flocknode.crypto.suites import SUITES, X25519, Suite
 from flocknode.errors import ConfigurationError
 from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
 from flocknode.primitives import Address, Digest, PeerId
@@ -22,11 +23,14 @@ class TaskFile:
     initial_model: Digest
     terms: TaskTerms
     roster: Roster
+    suite: Suite = X25519
+    """What capsules are sealed with."""
 
     def to_bytes(self) -> bytes:
         """Return the one encoding whose digest the chain holds."""
         content = {
             "recipe": self.recipe,
+            "suite": self.suite.name,
             "layout": self.layout.hex(),
             "initial_model": self.initial_model.hex(),
             "terms": asdict(self.terms),
@@ -49,23 +53,30 @@ def load_task_file(path: Path) -> TaskFile:
     """Read a task's file; raise ``ConfigurationError`` for anything but a canonical one."""
     try:
         data = path.read_bytes()
-        task = _parse(data[:FILE_BYTES_MAX])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
         raise ConfigurationError(
-            f"{path} describes no task: {error}", "fetch the task's file from its creator again"
+            f"cannot read {path}: {error.strerror}", "fetch it from the task's creator"
         ) from error
+    return read_task_file(data, path)
+
+
+def read_task_file(data: bytes, path: Path) -> TaskFile:
+    """Read the bytes of a task's file, which somebody else made; ``path`` names it in errors."""
+    remedy = "fetch the task's file from its creator again"
+    try:
+        task = _parse(data[:FILE_BYTES_MAX])
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        raise ConfigurationError(f"{path} describes no task: {error}", remedy) from error
     if task.to_bytes() != data:
-        raise ConfigurationError(
-            f"{path} is not in canonical form", "fetch the task's file from its creator again"
-        )
+        raise ConfigurationError(f"{path} is not in canonical form", remedy)
     return task
 
 
 def _parse(data: bytes) -> TaskFile:
     content = json.loads(data)
     terms = dict(content["terms"])
-    integers = IntegerTerms(**terms.pop("integers"))
-    windows = Windows(**terms.pop("windows"))
+    integers = IntegerTerms(**_whole(terms.pop("integers")))
+    windows = Windows(**_whole(terms.pop("windows")))
     entries = tuple(
         RosterEntry(
             index,
@@ -79,6 +90,15 @@ def _parse(data: bytes) -> TaskFile:
         str(content["recipe"]),
         Digest(bytes.fromhex(content["layout"])),
         Digest(bytes.fromhex(content["initial_model"])),
-        TaskTerms(integers=integers, windows=windows, **terms),
+        TaskTerms(integers=integers, windows=windows, **_whole(terms)),
         Roster(entries),
+        SUITES[content["suite"]],
     )
+
+
+def _whole(fields: dict[str, int]) -> dict[str, int]:
+    """Refuse what is no integer: text in its place would be canonical as well."""
+    for name, value in fields.items():
+        if type(value) is not int:
+            raise TypeError(f"{name} is no integer")
+    return fields

@@ -29,6 +29,7 @@ class TreeKind(IntEnum):
     MODEL = 4
     INCLUSION = 5
     ROSTER = 6
+    CAPSULES = 7
 
 
 def tree_root(kind: TreeKind, data: bytes | memoryview, leaf_bytes: int = LEAF_BYTES) -> Digest:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
-from flocknode.crypto.sealing import SealingKey
+from flocknode.crypto.suites import AnySealingKey, read_key, suite_of
 from flocknode.primitives import Digest
 from flocknode.protocol.seating import Seating
 
@@ -20,7 +20,7 @@ class Masking:
 class AttemptSecrets:
     """One node's secrets of one attempt."""
 
-    sealing_key: SealingKey | None = None
+    sealing_key: AnySealingKey | None = None
     masking: Masking | None = None
     seeds: dict[Digest, bytes] = field(default_factory=dict, repr=False)
     """Seed of this seat's column, by header digest. Not stored: key and capsules give them."""
@@ -28,8 +28,9 @@ class AttemptSecrets:
     """Mask sums by root, until they may be served. Not stored: the seeds give them."""
 
     def to_bytes(self) -> bytes:
-        content: dict[str, str | list[str]] = {}
+        content: dict[str, int | str | list[str]] = {}
         if self.sealing_key:
+            content["suite"] = suite_of(self.sealing_key).number
             content["sealing_key"] = self.sealing_key.export_secret().hex()
         if self.masking:
             content["seeds"] = [seed.hex() for seed in self.masking.seeds]
@@ -42,7 +43,8 @@ class AttemptSecrets:
         content = json.loads(data)
         secrets = cls()
         if "sealing_key" in content:
-            secrets.sealing_key = SealingKey(bytes.fromhex(content["sealing_key"]))
+            secret = bytes.fromhex(content["sealing_key"])
+            secrets.sealing_key = read_key(content["suite"], secret)
         if "seeds" in content:
             seeds, capsules = (
                 tuple(map(bytes.fromhex, content[name])) for name in ("seeds", "capsules")

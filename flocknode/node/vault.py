@@ -15,7 +15,7 @@ from flocknode.aggregation.step import model_root, server_step
 from flocknode.crypto.errors import CapsuleError, CryptoError, KeyMaterialError
 from flocknode.crypto.hashing import seed_commitment, sha256
 from flocknode.crypto.merkle import TreeKind, tree_root
-from flocknode.crypto.sealing import SUITE_X25519, SealingKey, seal
+from flocknode.crypto.suites import CapsulePlace, new_key, open_capsule, seal_seed
 from flocknode.errors import FlockError
 from flocknode.messages.limits import INLINE_VECTOR_MAX
 from flocknode.model.stages import MaskedDelta, MaskSum, ModelDelta, QuantisedDelta
@@ -27,7 +27,9 @@ from flocknode.primitives import Digest
 from flocknode.privacy.clipping import clip_l2
 from flocknode.privacy.masking import mask, sum_masks
 from flocknode.privacy.quantisation import dither_stream, quantise, restore_quantised
+from flocknode.protocol.capsule_slips import ROOT_BYTES, write_slips
 from flocknode.protocol.effects import (
+    CapsuleSlice,
     ComputeAggregate,
     MaskDelta,
     OpenCapsule,
@@ -115,9 +117,10 @@ class Vault:
         with self._guard:
             secrets = self._secrets(seating)
             if secrets.sealing_key is None:
-                secrets.sealing_key = SealingKey.generate()
+                secrets.sealing_key = new_key(seating.suite)
                 self._keep(seating, secrets)
-            return SealingKeyMade(seating.ctx, SUITE_X25519, secrets.sealing_key.public)
+            key = secrets.sealing_key
+            return SealingKeyMade(seating.ctx, seating.suite.number, key.public)
 
     def mask_delta(self, effect: MaskDelta) -> DeltaMasked:
         """Mask with the attempt's seeds; a retry of the round masks the same quantised delta."""
@@ -133,7 +136,8 @@ class Vault:
         commitments = tuple(
             seed_commitment(seating.ctx, trainer, column, seed) for column, seed in enumerate(seeds)
         )
-        return DeltaMasked(seating.ctx, root, commitments, masking.capsules, _inline(data))
+        announced = self._announce(masking.capsules, seating)
+        return DeltaMasked(seating.ctx, root, commitments, announced, _inline(data))
 
     def open_capsule(self, effect: OpenCapsule) -> CapsuleOpened:
         """Open a capsule and check its seed against the header's commitment."""
@@ -141,8 +145,11 @@ class Vault:
         secrets = self._secrets(seating)
         trainer = seating.roster.entries[effect.index].trainer
         column = seating.column_of(effect.seat)
+        place = seating.capsule_place(effect.index, effect.seat)
+        capsule = self._pulled(effect.slice, seating) if effect.slice else effect.capsule
         try:
-            seed = secrets.sealing_key.open(effect.capsule) if secrets.sealing_key else b""
+            key = secrets.sealing_key
+            seed = open_capsule(key, capsule, place) if key else b""
         except CapsuleError:
             seed = b""
         valid = (
@@ -156,7 +163,8 @@ class Vault:
     def reseal(self, effect: Reseal) -> Resealed:
         """Seal a seed of the own column to a mate; nothing once the attempt is over."""
         seed = self._secrets(effect.seating).seeds.get(effect.header)
-        capsule = _seal(effect.suite, effect.key, seed) if seed else b""
+        place = effect.seating.capsule_place(effect.index, effect.seat)
+        capsule = _seal(effect.seating, effect.suite, effect.key, seed, place) if seed else b""
         return Resealed(effect.seating.ctx, effect.header, effect.seat, capsule)
 
     def sum_masks(self, effect: SumMasks) -> MasksSummed:
@@ -211,6 +219,22 @@ class Vault:
                     self._attempts.pop(name, None)
                     self._store.destroy(name)
 
+    def _announce(self, capsules: tuple[bytes, ...], seating: Seating) -> tuple[bytes, ...]:
+        """Return what the header says of its capsules; serve those that travel apart."""
+        if seating.suite.in_header:
+            return capsules
+        slips = write_slips(capsules, seating)
+        for slip, data in slips:
+            if data:
+                self._blobs.put(Digest(slip[:ROOT_BYTES]), data)
+        return tuple(slip for slip, _ in slips)
+
+    def _pulled(self, piece: CapsuleSlice, seating: Seating) -> bytes:
+        """Return a capsule out of its column's slice; nothing if the slice is gone."""
+        size = seating.suite.capsule_bytes
+        data = bytes(self._blobs.get(piece.root) or b"")
+        return data[piece.place * size : (piece.place + 1) * size]
+
     def _secrets(self, seating: Seating) -> AttemptSecrets:
         name = attempt_name(seating)
         # The loop does not wait for a thread that is storing.
@@ -238,9 +262,10 @@ class Vault:
             secrets = self._secrets(seating)
             if secrets.masking is None:
                 seeds = tuple(self._entropy(32) for _ in range(seating.terms.columns))
+                places = [seating.capsule_place(effect.index, seat) for seat in seating.seats]
                 capsules = tuple(
-                    _seal(suite, key, seeds[seating.column_of(seat)])
-                    for seat, (suite, key) in enumerate(effect.sealing_keys)
+                    _seal(seating, suite, key, seeds[place.column], place)
+                    for place, (suite, key) in zip(places, effect.sealing_keys, strict=True)
                 )
                 secrets.masking = Masking(seeds, capsules)
                 self._keep(seating, secrets)
@@ -271,12 +296,12 @@ class Vault:
         return quantised
 
 
-def _seal(suite: int, key: bytes, seed: bytes) -> bytes:
+def _seal(seating: Seating, suite: int, key: bytes, seed: bytes, place: CapsulePlace) -> bytes:
     """Return the capsule, or an empty one for an absent seat or a key that is none."""
-    if suite != SUITE_X25519:
+    if suite != seating.suite.number:
         return b""
     try:
-        return seal(key, seed)
+        return seal_seed(seating.suite, key, seed, place)
     except KeyMaterialError:
         return b""
 

@@ -237,9 +237,9 @@ class Attempt:
     def vector_held(self, root: Digest, now: Seconds) -> list[Effect]:
         if self.seat is None:
             return []
-        self.seat.attester.vector_held(root)
+        effects = self.seat.attester.vector_held(root)
         self.seat.unmasker.vector_held(root)
-        return self._collected(self.seat, now)
+        return effects + self._collected(self.seat, now)
 
     def fetch_failed(self, root: Digest) -> list[Effect]:
         if self.seat:

@@ -15,7 +15,8 @@ from flocknode.messages.wire import (
 )
 from flocknode.primitives import Digest, PeerId, Seconds
 from flocknode.protocol.attestations import HEADERS_PER_TRAINER_MAX, Attestations
-from flocknode.protocol.effects import Effect, Fetch, Hold, OpenCapsule, Send, Sign
+from flocknode.protocol.capsules import CapsuleOpener
+from flocknode.protocol.effects import Effect, Fetch, Hold, Send, Sign
 from flocknode.protocol.gossip_rules import ValidContribution
 from flocknode.protocol.pace import RESEND_SECONDS, Pace
 from flocknode.protocol.sealing_keys import others
@@ -29,6 +30,7 @@ class Attester:
         self._seating = seating
         self._seat = seat
         self._pace = pace
+        self._capsules = CapsuleOpener(seating, seat)
         self._contributions: dict[Digest, ValidContribution] = {}
         self._vectors: dict[Digest, bytes] = {}
         """Vectors held, by root; empty bytes stand for one too long to travel inline."""
@@ -54,7 +56,8 @@ class Attester:
             if not self._has_room_for(valid):
                 return []
             self._contributions[valid.digest] = valid
-            effects += self._open_capsule(valid)
+        if valid.digest not in self._opened:
+            effects += self._capsules.open(valid, sender)
         if vector and root not in self._vectors:
             self._vectors[root] = vector
             effects.append(Hold(root, vector))
@@ -90,12 +93,15 @@ class Attester:
             self._vectors.pop(root, None)
             self._fetching.discard(root)
 
-    def vector_held(self, root: Digest) -> None:
+    def vector_held(self, root: Digest) -> list[Effect]:
+        """Take in pulled bytes; those of a column's capsules are to be opened."""
         self._vectors.setdefault(root, b"")
+        return self._capsules.held(root)
 
     def fetch_failed(self, root: Digest) -> None:
         """Let the next copy of the contribution try again."""
         self._fetching.discard(root)
+        self._capsules.fetch_failed(root)
 
     def capsule_opened(self, header: Digest, *, valid: bool) -> None:
         if valid:
@@ -217,16 +223,6 @@ class Attester:
         holders = sorted(self.attestations.attesters(missing[0]).intersection(mates))
         holder = self._seating.peers[holders[int(now) % len(holders)]]
         return [Send((holder,), WantContributions(self._seating.ctx, missing))]
-
-    def _open_capsule(self, valid: ValidContribution) -> list[Effect]:
-        header = valid.header
-        capsule = header.capsules[self._seat]
-        if not capsule:
-            return []
-        commitment = header.commitments[self._seating.column_of(self._seat)]
-        return [
-            OpenCapsule(self._seating, valid.digest, header.index, self._seat, capsule, commitment)
-        ]
 
     def _fetch(self, root: Digest, holders: tuple[PeerId, ...]) -> Fetch:
         length = self._seating.vector_bytes

@@ -108,6 +108,14 @@ class MaskDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class CapsuleSlice:
+    """Where a pulled capsule lies: ``place`` counts the present seats of the column."""
+
+    root: Digest
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class OpenCapsule:
     """Answered by ``CapsuleOpened``; the seed stays with the vault."""
 
@@ -116,7 +124,9 @@ class OpenCapsule:
     index: int
     seat: int
     capsule: bytes
+    """Empty when it was pulled with its column's slice."""
     commitment: Digest
+    slice: CapsuleSlice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +135,7 @@ class Reseal:
 
     seating: Seating
     header: Digest
+    index: int
     seat: int
     """The mate's."""
     suite: int

@@ -24,6 +24,7 @@ from flocknode.messages.wire import (
     SeatKeyMessage,
 )
 from flocknode.primitives import Address, Digest, PeerId
+from flocknode.protocol.capsule_slips import present_seats
 from flocknode.protocol.seating import Seating
 
 
@@ -81,6 +82,9 @@ def check_seat_key(message: SeatKeyMessage, seating: Seating) -> SeatKeyMessage:
     require_seat(message.seat, seating)
     statement = message.statement(sealing_key_hash(message.suite, message.key))
     require_signature(seating, statement, message.signature, seating.signer_of(message.seat))
+    # [REJECT] The key is of the task's suite, and of its length.
+    if (message.suite, len(message.key)) != (seating.suite.number, seating.suite.public_bytes):
+        raise GossipReject("a key of another suite")
     return message
 
 
@@ -114,14 +118,15 @@ def check_header(header: ContributionHeader, seating: Seating) -> ValidContribut
     # [REJECT] The vector has the task's length and width.
     if (header.words, header.width) != (terms.integers.words, terms.integers.width):
         raise GossipReject("vector of another shape")
-    # [REJECT] There is a seed commitment for every column and a capsule for every seat.
-    if len(header.commitments) != terms.columns or len(header.capsules) != terms.seats:
+    # [REJECT] There is a seed commitment for every column and a capsule for every seat, or, where
+    # capsules travel apart, a slip for every column.
+    announced = terms.seats if seating.suite.in_header else terms.columns
+    if len(header.commitments) != terms.columns or len(header.capsules) != announced:
         raise GossipReject("commitments or capsules missing")
     statement = header.statement(seeds_hash(header.commitments), capsules_hash(header.capsules))
     require_signature(seating, statement, header.signature, header.trainer)
     # [REJECT] A majority of every column can open its capsule.
-    present = {seat for seat in seating.seats if header.capsules[seat]}
-    if not seating.has_column_majorities(present):
+    if not seating.has_column_majorities(present_seats(header.capsules, seating)):
         raise GossipReject("capsules for too few seats")
     # [IGNORE] After a spent attempt only its trainers count until the model changes.
     frozen = seating.drawn.frozen_trainers

@@ -38,9 +38,10 @@ class Resealer:
         if mate is None or key is None:
             return []
         return [
-            Reseal(self._seating, header, mate, key.suite, key.key)
-            for header in headers
-            if self._attester.holds(header) and self._pace.every(("reseal", peer, header), now)
+            Reseal(self._seating, held.digest, held.header.index, mate, key.suite, key.key)
+            for held in self._attester.contributions_of(headers)
+            if self._attester.holds(held.digest)
+            and self._pace.every(("reseal", peer, held.digest), now)
         ]
 
     def resealed(self, event: Resealed) -> list[Effect]:

@@ -4,6 +4,7 @@ from collections import deque
 
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.suites import X25519, Suite
 from flocknode.messages.statements import Context
 from flocknode.messages.wire import (
     Contribution,
@@ -66,11 +67,18 @@ class RoundMachine:
     """
 
     def __init__(
-        self, me: Address, domain: Domain, task: int, roster: Roster, initial_model: Digest
+        self,
+        me: Address,
+        domain: Domain,
+        task: int,
+        roster: Roster,
+        initial_model: Digest,
+        suite: Suite = X25519,
     ) -> None:
         self._me = me
         self._domain = domain
         self._roster = roster
+        self._suite = suite
         self._duties = ChainDuties(task, me)
         self._pace = Pace()
         self._tip = self._final = ChainView(task)
@@ -182,7 +190,7 @@ class RoundMachine:
         if drawn is None or drawn.ctx in self._seatings or view.terms is None:
             return
         peers = {validator: keys.peer for validator, keys in view.validators.items()}
-        seating = take_seats(self._domain, view.terms, self._roster, drawn, peers)
+        seating = take_seats(self._domain, view.terms, self._roster, drawn, peers, self._suite)
         if seating:
             self._seatings[drawn.ctx] = seating
             self._gossip[drawn.ctx] = GossipMemory()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.hashing import committee_hash
+from flocknode.crypto.suites import X25519, CapsulePlace, Suite
 from flocknode.messages.statements import Context, statement_digest
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest, PeerId
@@ -23,6 +24,8 @@ class Seating:
     drawn: CommitteeDrawn
     peers: tuple[PeerId, ...]
     """The libp2p peer of each seat."""
+    suite: Suite = X25519
+    """What the task's capsules are sealed with."""
     signatures: SignatureMemory = field(default_factory=SignatureMemory, compare=False, repr=False)
     """Spares work and changes no answer."""
 
@@ -58,6 +61,11 @@ class Seating:
 
     def column_of(self, seat: int) -> int:
         return seat % self.terms.columns
+
+    def capsule_place(self, index: int, seat: int) -> CapsulePlace:
+        """Name the capsule of the roster's trainer ``index`` for ``seat``."""
+        trainer = self.roster.entries[index].trainer
+        return CapsulePlace(self.ctx, trainer, self.column_of(seat), seat)
 
     def column(self, column: int) -> range:
         """Return the seats of ``column``."""
@@ -129,6 +137,7 @@ def take_seats(
     roster: Roster,
     drawn: CommitteeDrawn,
     peers: Mapping[int, PeerId],
+    suite: Suite = X25519,
 ) -> Seating | None:
     """Return the seating of a draw, or None if the chain's ``ctx`` is not the one we compute.
 
@@ -148,4 +157,4 @@ def take_seats(
     )
     if statement_digest(domain, context) != drawn.ctx:
         return None
-    return Seating(domain, terms, roster, drawn, tuple(peers[v] for v in drawn.committee))
+    return Seating(domain, terms, roster, drawn, tuple(peers[v] for v in drawn.committee), suite)

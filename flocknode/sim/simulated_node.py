@@ -9,6 +9,7 @@ from typing import Protocol
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.hashing import keccak256
 from flocknode.crypto.signing import SigningKey
+from flocknode.crypto.suites import Suite
 from flocknode.messages.slots import slot_of
 from flocknode.messages.statements import Statement, statement_digest
 from flocknode.messages.wire import Message
@@ -54,6 +55,7 @@ class Surroundings(Protocol):
     domain: Domain
     roster: Roster
     initial_root: Digest
+    suite: Suite
     initial_model: bytes
 
 
@@ -106,7 +108,7 @@ class SimulatedNode:
         )
         self.fold, self.seen = ChainFold(TASK), None
         self.machine = RoundMachine(
-            self.key.address, world.domain, TASK, world.roster, world.initial_root
+            self.key.address, world.domain, TASK, world.roster, world.initial_root, world.suite
         )
         self.blobs.put(world.initial_root, world.initial_model)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.suites import X25519, Suite
 from flocknode.messages.codec import decode, encode
 from flocknode.messages.wire import Message
 from flocknode.model.stages import ModelDelta
@@ -85,11 +86,13 @@ class World:
         block_seconds: float = 0.2,
         identities: int | None = None,
         finality_depth: int = 2,
+        suite: Suite = X25519,
     ) -> None:
         """Draw keys, onions, deltas and rounding from ``identities``, all else from ``seed``."""
         self.random = random.Random(seed)
         self.identities = random.Random(seed if identities is None else identities)
         self.terms = terms
+        self.suite = suite
         self.faults = faults or Faults()
         self.block_seconds = block_seconds
         self.now = 1_000.0

@@ -18,11 +18,24 @@ def left(tmp_path_factory):
     """Return by name all that a run leaves: what it printed, and the files of its directories."""
     directory = tmp_path_factory.mktemp("canary") / "kept"
     options = ["--task", f"{ROOT / 'guarded_task.py'}:Guarded", "--rounds", "2", "--debug"]
-    options += ["--trainers", "3", "--columns", "2", "--seats", "1", "--keep", str(directory)]
+    options += [
+        "--suite",
+        "mlkem768-x25519",
+        "--trainers",
+        "3",
+        "--columns",
+        "2",
+        "--seats",
+        "1",
+        "--keep",
+        str(directory),
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOSPITAL_DATABASE_PASSWORD", PASSWORD)
         done = run_demo(*options)
     assert done.code == 0, done.stderr[-3000:]
+    (start,) = done.of("start")
+    assert start["suite"] == "mlkem768-x25519"
     assert done.summary["rounds_verified"] == 2
     files = [path for path in directory.rglob("*") if path.is_file()]
     found = {str(path.relative_to(directory)): path.read_bytes() for path in files}

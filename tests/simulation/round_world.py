@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flocknode.aggregation.step import error_bound
+from flocknode.crypto.suites import X25519
 from flocknode.messages.slots import slot_of
 from flocknode.messages.statements import MaskRoot, statement_digest
 from flocknode.model.terms import MODEL_SCALE_BITS
@@ -36,6 +37,7 @@ def calm_world(seed=0, columns=3, seats_per_column=3, validators=10, **changes):
     faults = changes.pop("faults", None)
     identities = changes.pop("identities", None)
     finality_depth = changes.pop("finality_depth", 2)
+    suite = changes.pop("suite", X25519)
     terms = terms_of(columns, seats_per_column, **changes)
     return World(
         seed=seed,
@@ -44,6 +46,7 @@ def calm_world(seed=0, columns=3, seats_per_column=3, validators=10, **changes):
         faults=faults,
         identities=identities,
         finality_depth=finality_depth,
+        suite=suite,
     )
 
 

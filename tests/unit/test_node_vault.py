@@ -209,7 +209,7 @@ def test_resealed_seed_opens_at_the_mate():
     vault.open_capsule(opening(public))
     mate, mates_key = seat_vault()
     resealed = vault.reseal(
-        Reseal(US.seating, US.valid(INDEX).digest, SEAT + 3, SUITE_X25519, mates_key)
+        Reseal(US.seating, US.valid(INDEX).digest, INDEX, SEAT + 3, SUITE_X25519, mates_key)
     )
     order = opening(public, capsule=resealed.capsule, seat=SEAT + 3)
     assert mate.open_capsule(order).valid

@@ -123,7 +123,7 @@ def test_attempt_that_is_over_gives_no_seed_and_no_sum():
     life = Life()
     header = sha256(b"header")
     mate = US.sealing[0].public
-    assert life.vault.reseal(Reseal(US.seating, header, 0, 1, mate)).capsule == b""
+    assert life.vault.reseal(Reseal(US.seating, header, INDEX, 0, 1, mate)).capsule == b""
     with pytest.raises(SecretGone):
         life.vault.sum_masks(SumMasks(US.seating, sha256(b"set"), (header,)))
 

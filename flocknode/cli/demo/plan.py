@@ -4,6 +4,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from flocknode.crypto.suites import SUITES, X25519
 from flocknode.errors import UnavailableError, UsageError
 from flocknode.learning.tasks import BUILT_IN
 from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
@@ -41,6 +42,8 @@ class DemoOptions:
     keep: Path | None
     port: int
     """First of the ports to listen on; 0 takes free ones."""
+    suite: str = X25519.name
+    """What the task's capsules are sealed with."""
 
     @property
     def trainers_min(self) -> int:
@@ -74,6 +77,9 @@ class DemoOptions:
             )
         if self.timeout <= 0:
             raise UsageError("a timeout of no time", "give the demo some seconds")
+        if self.suite not in SUITES:
+            known = " and ".join(SUITES)
+            raise UsageError(f"unknown suite '{self.suite}'", f"the known suites are {known}")
         if self.chain not in CHAINS:
             known = " and ".join(CHAINS)
             raise UsageError(f"unknown chain '{self.chain}'", f"the known chains are {known}")

@@ -81,7 +81,7 @@ def start(output: Output, stage: Stage, seconds: float) -> None:
         f"{BLOCK_SECONDS} s blocks, finality {FINALITY_BLOCKS} blocks, challenge "
         f"{WINDOWS.challenge} s, demand {WINDOWS.demand} s, epoch {terms.epoch_rounds} rounds, "
         f"{terms.columns} columns of {terms.seats_per_column} seats, w {terms.integers.width}, "
-        f"b {terms.integers.bits}",
+        f"b {terms.integers.bits}, sealed with {stage.task_file.suite.name}",
     )
     output.line("privacy", "no differential privacy: the sums of each round are public")
     output.event(
@@ -100,6 +100,7 @@ def start(output: Output, stage: Stage, seconds: float) -> None:
         n_min=terms.trainers_min,
         w=terms.integers.width,
         b=terms.integers.bits,
+        suite=stage.task_file.suite.name,
         parameters=terms.integers.words,
         terms=asdict(terms),
         block_seconds=BLOCK_SECONDS,

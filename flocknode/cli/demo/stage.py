@@ -45,6 +45,7 @@ from flocknode.cli.task_file import TaskFile
 from flocknode.crypto.hashing import keccak256
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.crypto.signing import SigningKey
+from flocknode.crypto.suites import SUITES
 from flocknode.learning.jobs import PrepareJob
 from flocknode.learning.pool import Prepared, TrainerPool
 from flocknode.model.words import words_bytes
@@ -214,6 +215,7 @@ def _task_file(options: DemoOptions, prepared: Prepared, trainers: list[Member])
         initial,
         options.terms(prepared.terms),
         Roster(entries),
+        SUITES[options.suite],
     )
 
 

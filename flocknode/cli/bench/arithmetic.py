@@ -1,0 +1,116 @@
+"""The arithmetic of a round on one core: against a memory copy, and against the bare cipher."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
+
+from flocknode.aggregation.median import doubled_median
+from flocknode.aggregation.ring import unmask
+from flocknode.cli.bench.figures import GIGA, Figure, fastest
+from flocknode.crypto.masks import TILE_BYTES, add_masks, expand
+from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.model.stages import ClippedDelta, MaskedDelta, MaskSum
+from flocknode.model.terms import IntegerTerms
+from flocknode.privacy.quantisation import dither_stream, quantise
+
+WORDS: Final = 1_000_000
+COLUMNS: Final = 3
+TRAINERS: Final = 12
+MEMBERS: Final = 20
+REPEATS: Final = 12
+SLOW_REPEATS: Final = 3
+MASK_LIMIT: Final = 0.7
+"""Of the bare cipher: what adding, tiles and calls may cost."""
+MEDIAN_LIMIT: Final = 5.0
+"""Times the speed of numpy's median."""
+
+TERMS: Final = IntegerTerms(
+    words=WORDS,
+    width=16,
+    bits=12,
+    weight_max=16,
+    tau=511,
+    scale_bits=12,
+    numerator=4096,
+    denominator=1,
+    clip_norm_log2=8,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something to time, with the bytes that it goes through."""
+
+    name: str
+    run: Callable[[], object]
+    nbytes: int
+    cipher_limit: float | None = None
+
+
+def arithmetic() -> Iterator[Figure]:
+    """Time masking, quantising, hashing, summing; then the median."""
+    works = _works()
+    size = COLUMNS * WORDS * TERMS.width // 8
+    source, target = np.ones(size, np.uint8), np.empty(size, np.uint8)
+    deeds: dict[str, Callable[[], object]] = {
+        "memory copy": lambda: np.copyto(target, source),
+        "bare cipher": lambda: _encrypt(size),
+        **{work.name: work.run for work in works},
+    }
+    seconds = fastest(deeds, REPEATS)
+    copy, cipher = size / seconds["memory copy"], size / seconds["bare cipher"]
+    yield Figure("memory copy", copy / GIGA, "GB/s")
+    yield Figure("bare cipher", cipher / GIGA, "GB/s", "memory copy", cipher / copy)
+    for work in works:
+        speed = work.nbytes / seconds[work.name]
+        value = speed / GIGA
+        yield Figure(work.name, value, "GB/s", "bare cipher", speed / cipher, work.cipher_limit)
+        yield Figure(work.name, value, "GB/s", "memory copy", speed / copy)
+    yield from _median(copy)
+
+
+def _works() -> tuple[Work, ...]:
+    rng = np.random.default_rng(1)
+    seeds = [os.urandom(32) for _ in range(COLUMNS)]
+    ring = expand(seeds[0], WORDS, TERMS.width)
+    delta = ClippedDelta(rng.normal(0, 0.05, WORDS))
+    dither = dither_stream(os.urandom(32), WORDS)
+    masked = [MaskedDelta(expand(os.urandom(32), WORDS, 16)) for _ in range(TRAINERS)]
+    sums = [MaskSum(expand(seed, WORDS, 16)) for seed in seeds]
+    return (
+        Work(
+            "mask expand and add", lambda: add_masks(ring, seeds), COLUMNS * ring.nbytes, MASK_LIMIT
+        ),
+        Work("quantise", lambda: quantise(delta, 16, TERMS, dither), delta.values.nbytes),
+        Work("merkle tree", lambda: tree_root(TreeKind.MASKED_VECTOR, ring.data), ring.nbytes),
+        Work("ring sum", lambda: unmask(masked, sums), (TRAINERS + COLUMNS) * ring.nbytes),
+    )
+
+
+def _encrypt(size: int) -> None:
+    """Make ``size`` bytes of keystream, tile by tile, and do nothing with them."""
+    stream = Cipher(algorithms.ChaCha20(bytes(32), bytes(16)), mode=None).encryptor()
+    zeros, tile = bytes(TILE_BYTES), memoryview(bytearray(TILE_BYTES))
+    for start in range(0, size, TILE_BYTES):
+        length = min(TILE_BYTES, size - start)
+        stream.update_into(zeros[:length] if length < TILE_BYTES else zeros, tile[:length])
+
+
+def _median(copy: float) -> Iterator[Figure]:
+    rng = np.random.default_rng(2)
+    cohort = rng.integers(-2047, 2048, (MEMBERS, WORDS)).astype(np.int16)
+    deeds: dict[str, Callable[[], object]] = {
+        "ours": lambda: doubled_median(cohort),
+        "numpy": lambda: np.median(cohort, axis=0),
+    }
+    seconds = fastest(deeds, SLOW_REPEATS)
+    ours = seconds["ours"]
+    name, value = f"median of {MEMBERS} x 1 M", cohort.nbytes / ours / GIGA
+    yield Figure(
+        name, value, "GB/s", "numpy median, times as fast", seconds["numpy"] / ours, MEDIAN_LIMIT
+    )
+    yield Figure(name, value, "GB/s", "memory copy", cohort.nbytes / ours / copy)
