@@ -18,6 +18,7 @@ abstract contract Delegation is ValidatorRoster {
     uint256 internal constant BPS = 10_000;
 
     IERC20 public immutable token;
+    uint256 public immutable stakeMin;
     /// @notice Seconds from a request to its release.
     uint256 public immutable unbondingSeconds;
 
@@ -45,8 +46,9 @@ abstract contract Delegation is ValidatorRoster {
     mapping(uint256 validator => mapping(address holder => Leaving[])) private _leavings;
     mapping(address account => uint256) private _credits;
 
-    constructor(IERC20 token_, uint256 unbondingSeconds_) {
+    constructor(IERC20 token_, uint256 stakeMin_, uint256 unbondingSeconds_) {
         token = token_;
+        stakeMin = stakeMin_;
         unbondingSeconds = unbondingSeconds_;
     }
 
@@ -64,7 +66,9 @@ abstract contract Delegation is ValidatorRoster {
         address owner = ownerOf(validator);
         if (owner == address(0)) revert StakeRegistryUnknownValidator(validator);
         // The owner's stake is told apart: it earns commission and decides whether the validator has weight.
-        if (owner == msg.sender) revert StakeRegistryNotOwner(validator, msg.sender);
+        if (owner == msg.sender) revert StakeRegistryOwnStake(validator);
+        // A latecomer must not take the pay of a validator that has left.
+        if (!_isBacked(_pools[validator])) revert StakeRegistryNotBacked(validator);
         _creditEarned(validator, msg.sender);
         _enter(validator, amount);
         _stakeChanged(validator);
@@ -198,6 +202,11 @@ abstract contract Delegation is ValidatorRoster {
 
     /// @dev Bring the weight in line with the stake, if it may change now.
     function _stakeChanged(uint256 validator) internal virtual;
+
+    /// @dev An owner without stake of its own would risk its delegators' only.
+    function _isBacked(StakePool.Pool storage pool) internal view returns (bool) {
+        return pool.valueOf(pool.own) >= stakeMin;
+    }
 
     function _openPool(uint256 validator, address owner) internal override {
         _terms[validator].owner = owner;

@@ -27,7 +27,6 @@ contract StakeRegistry is Delegation {
     address public immutable slashingManager;
     /// @notice Who receives what is slashed, less the finder's share.
     address public immutable treasury;
-    uint256 public immutable stakeMin;
     uint256 public immutable stakeCap;
     /// @notice The most that all slashes of one scope take, of what the validator held at the first of them.
     uint256 public immutable slashCapBps;
@@ -43,7 +42,7 @@ contract StakeRegistry is Delegation {
 
     constructor(IERC20 token_, Authorities memory by, StakeTerms memory terms)
         ValidatorRoster(by.registrar, by.guardian)
-        Delegation(token_, terms.unbondingSeconds)
+        Delegation(token_, terms.stakeMin, terms.unbondingSeconds)
     {
         // Below 2^47 units each, 2^16 organisations' or validators' weights sum to less than 2^64.
         bool sound = terms.stakeMin >= WEIGHT_UNIT && terms.stakeCap >= terms.stakeMin
@@ -53,7 +52,6 @@ contract StakeRegistry is Delegation {
         roundManager = by.roundManager;
         slashingManager = by.slashingManager;
         treasury = by.treasury;
-        stakeMin = terms.stakeMin;
         stakeCap = terms.stakeCap;
         slashCapBps = terms.slashCapBps;
     }
@@ -214,9 +212,8 @@ contract StakeRegistry is Delegation {
         emit WeightSet(validator, weight);
     }
 
-    /// @dev An owner without stake of its own would risk its delegators' only.
     function _weightOfStake(StakePool.Pool storage pool, uint256 room) private view returns (uint256) {
-        if (pool.valueOf(pool.own) < stakeMin) return 0;
+        if (!_isBacked(pool)) return 0;
         uint256 units = pool.valueOf(pool.bonded) / WEIGHT_UNIT;
         return units < room ? units : room;
     }

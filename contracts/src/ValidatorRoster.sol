@@ -13,7 +13,7 @@ abstract contract ValidatorRoster is IStakeRegistry, EIP712 {
     uint256 public constant VALIDATORS_MAX = 65_536;
     /// @notice The longest peer id in bytes.
     uint256 public constant PEER_LENGTH_MAX = 64;
-    bytes32 private constant KEYS_TYPE = keccak256("ValidatorKeys(address owner,bytes32 organisation,bytes32 peerHash)");
+    bytes32 private constant CONSENT_TYPE = keccak256("KeyConsent(address owner,bytes32 organisation,bytes32 peerHash)");
 
     /// @notice Who admits organisations; the zero address lets everybody do so.
     address public immutable registrar;
@@ -76,7 +76,7 @@ abstract contract ValidatorRoster is IStakeRegistry, EIP712 {
     }
 
     /// @inheritdoc IStakeRegistry
-    function register(bytes32 organisation, address signer, bytes calldata peer, bytes calldata proof)
+    function register(bytes32 organisation, address signer, bytes calldata peer, bytes calldata consent)
         external
         whileEntriesAreOpen
         returns (uint256 validator)
@@ -92,11 +92,11 @@ abstract contract ValidatorRoster is IStakeRegistry, EIP712 {
         _seats[validator] = Seating.Seat({signer: signer, organisation: o.index, since: 0, ejected: false});
         _openPool(validator, msg.sender);
         emit ValidatorRegistered(validator, msg.sender, organisation);
-        _announceKeys(validator, organisation, signer, peer, proof);
+        _announceKeys(validator, organisation, signer, peer, consent);
     }
 
     /// @inheritdoc IStakeRegistry
-    function rotateKeys(uint256 validator, address signer, bytes calldata peer, bytes calldata proof)
+    function rotateKeys(uint256 validator, address signer, bytes calldata peer, bytes calldata consent)
         external
         onlyOwnerOf(validator)
     {
@@ -110,7 +110,7 @@ abstract contract ValidatorRoster is IStakeRegistry, EIP712 {
             seat.signer = signer;
             seat.since = since;
         }
-        _announceKeys(validator, organisationOf(validator), signer, peer, proof);
+        _announceKeys(validator, organisationOf(validator), signer, peer, consent);
     }
 
     /// @inheritdoc IStakeRegistry
@@ -177,8 +177,8 @@ abstract contract ValidatorRoster is IStakeRegistry, EIP712 {
     }
 
     /// @inheritdoc IStakeRegistry
-    function keysDigest(address owner, bytes32 organisation, bytes calldata peer) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(KEYS_TYPE, owner, organisation, keccak256(peer))));
+    function consentDigest(address owner, bytes32 organisation, bytes calldata peer) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(CONSENT_TYPE, owner, organisation, keccak256(peer))));
     }
 
     function ownerOf(uint256 validator) public view virtual returns (address);
@@ -197,11 +197,11 @@ abstract contract ValidatorRoster is IStakeRegistry, EIP712 {
         bytes32 organisation,
         address signer,
         bytes calldata peer,
-        bytes calldata proof
+        bytes calldata consent
     ) private {
         if (peer.length == 0 || peer.length > PEER_LENGTH_MAX) revert StakeRegistryPeerLength(peer.length);
-        (address found,,) = ECDSA.tryRecoverCalldata(keysDigest(msg.sender, organisation, peer), proof);
-        if (found != signer) revert StakeRegistryUnproven(signer);
+        (address found,,) = ECDSA.tryRecoverCalldata(consentDigest(msg.sender, organisation, peer), consent);
+        if (found != signer) revert StakeRegistryNoConsent(signer);
         emit ValidatorKeysSet(validator, signer, peer);
     }
 }

@@ -49,7 +49,7 @@ contract CommitRevealBeaconTest is Fixture {
 
     function test_an_organisation_has_one_member() public {
         vm.startPrank(ownerAt(0));
-        registry.register(organisationAt(0), signerAt(20), "peer", keysProof(KEY + 20, ownerAt(0), organisationAt(0)));
+        registry.register(organisationAt(0), signerAt(20), "peer", consentOf(KEY + 20, ownerAt(0), organisationAt(0)));
         registry.stake(20, 20 ether);
         vm.stopPrank();
         vm.deal(signerAt(20), BOND);

@@ -91,14 +91,14 @@ abstract contract Fixture is Test {
         token.faucet(owner);
         vm.startPrank(owner);
         token.approve(address(registry), type(uint256).max);
-        registry.register(organisation, signerAt(validator), "peer", keysProof(KEY + validator, owner, organisation));
+        registry.register(organisation, signerAt(validator), "peer", consentOf(KEY + validator, owner, organisation));
         registry.stake(validator, amount);
         vm.stopPrank();
     }
 
     /// @dev A signing key agrees to serve `owner`'s validator.
-    function keysProof(uint256 key, address owner, bytes32 organisation) internal view returns (bytes memory) {
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, registry.keysDigest(owner, organisation, "peer"));
+    function consentOf(uint256 key, address owner, bytes32 organisation) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, registry.consentDigest(owner, organisation, "peer"));
         return abi.encodePacked(r, s, v);
     }
 

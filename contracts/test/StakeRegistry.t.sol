@@ -115,7 +115,7 @@ contract StakeRegistryTest is Fixture {
     function test_weight_is_capped_for_an_organisation_as_a_whole() public {
         addValidator("hospital", 80 ether);
         vm.startPrank(ownerAt(0));
-        registry.register("hospital", signerAt(1), "peer", keysProof(KEY + 1, ownerAt(0), "hospital"));
+        registry.register("hospital", signerAt(1), "peer", consentOf(KEY + 1, ownerAt(0), "hospital"));
         registry.stake(1, 80 ether);
         assertEq(registry.weightOf(1), 20);
         registry.requestUnstake(0, 80 ether);
@@ -194,7 +194,7 @@ contract StakeRegistryTest is Fixture {
         FeeToken fee = new FeeToken();
         registry = _openToAll(fee);
         registry.admitOrganisation("hospital", address(this));
-        registry.register("hospital", signerAt(0), "peer", keysProof(KEY, address(this), "hospital"));
+        registry.register("hospital", signerAt(0), "peer", consentOf(KEY, address(this), "hospital"));
         fee.approve(address(registry), 1 ether);
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryAmount.selector);
         registry.stake(0, 1 ether);
@@ -317,7 +317,7 @@ contract StakeRegistryTest is Fixture {
         uint256 validator = registry.validatorCount();
         vm.startPrank(ownerAt(0));
         registry.register(
-            organisationAt(0), signerAt(validator), "peer", keysProof(KEY + validator, ownerAt(0), organisationAt(0))
+            organisationAt(0), signerAt(validator), "peer", consentOf(KEY + validator, ownerAt(0), organisationAt(0))
         );
         registry.stake(validator, 20 ether);
         vm.stopPrank();

@@ -202,7 +202,7 @@ class World:
             me = node.key.address
             self.ledger.mint(me, 10**24)
             self.ledger.admit_organisation(organisation, me, sender=registrar)
-            validator = self.ledger.register(organisation, me, node.peer, sender=me)
+            validator = self.ledger.register(organisation, node.key, node.peer, sender=me)
             self.ledger.stake(validator, (1 + number) * 10**20, sender=me)
             self.ledger.refresh_weight(validator, sender=me)
             self.ledger.commit(validator, node.onion[-1], self.ledger.rules.bond, sender=me)

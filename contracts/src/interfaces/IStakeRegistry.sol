@@ -59,13 +59,15 @@ interface IStakeRegistry {
     error StakeRegistryOrganisationKnown(bytes32 organisation);
     error StakeRegistrySignerKnown(address signer);
     error StakeRegistryUnknownSigner(address signer);
-    error StakeRegistryUnproven(address signer);
+    error StakeRegistryNoConsent(address signer);
     error StakeRegistryRotating(uint256 validator);
     error StakeRegistryUnknownValidator(uint256 validator);
     error StakeRegistryPeerLength(uint256 length);
     error StakeRegistryFull();
     error StakeRegistryAmount(uint256 amount);
     error StakeRegistryCommission(uint256 bps);
+    error StakeRegistryOwnStake(uint256 validator);
+    error StakeRegistryNotBacked(uint256 validator);
     error StakeRegistryWornOut(uint256 validator);
     error StakeRegistryEntriesPaused();
     error StakeRegistryUnbondingNotElapsed(uint256 releaseAt);
@@ -79,21 +81,22 @@ interface IStakeRegistry {
     /// @notice Register a validator; the caller, the organisation's owner, becomes its owner (cold key).
     /// @dev Ids count from 0. A signing key serves one validator, for ever.
     /// @param peer libp2p peer id bytes
-    /// @param proof the signing key's signature over `keysDigest`: it has agreed to this owner and peer id
-    function register(bytes32 organisation, address signer, bytes calldata peer, bytes calldata proof)
+    /// @param consent the signing key's signature over `consentDigest`: it serves this owner under this peer id
+    function register(bytes32 organisation, address signer, bytes calldata peer, bytes calldata consent)
         external
         returns (uint256 validator);
 
     /// @notice Replace signing key and peer id. Owner (cold key) only; the signing key may stay.
     /// @dev Statements of committees drawn before stay those of the old key, see `signerAt`, and slash as ever.
-    function rotateKeys(uint256 validator, address signer, bytes calldata peer, bytes calldata proof) external;
+    function rotateKeys(uint256 validator, address signer, bytes calldata peer, bytes calldata consent) external;
 
     // Stake. No call here waits for another party but the clock.
 
     /// @notice Add to the validator's own stake. Owner only.
     function stake(uint256 validator, uint256 amount) external;
 
-    /// @notice Stake on somebody else's validator: earns its pay less commission, and is slashed with it.
+    /// @notice Stake on somebody else's validator: earns its pay less commission, and is slashed with it. Refused while the
+    /// owner's own stake is below `stakeMin`.
     function delegate(uint256 validator, uint256 amount) external;
 
     /// @notice Start to unbond `amount` of the caller's stake; it stays liable until it is withdrawn.
@@ -172,7 +175,7 @@ interface IStakeRegistry {
     function freezes() external view returns (uint256);
     function totalWeight() external view returns (uint256);
     /// @notice The digest that a signing key signs to serve `owner`'s validator with this peer id.
-    function keysDigest(address owner, bytes32 organisation, bytes calldata peer) external view returns (bytes32);
+    function consentDigest(address owner, bytes32 organisation, bytes calldata peer) external view returns (bytes32);
     function signerOf(uint256 validator) external view returns (address);
     function signersOf(uint256[] calldata validators) external view returns (address[] memory signers);
     /// @notice Who signed for `validator` at `time`: what a committee drawn then is bound to.
