@@ -221,7 +221,7 @@ abstract contract Delegation is ValidatorRoster {
         rest -= rest * commissionOf(validator) / BPS;
         due = amount - rest;
         if (rest != 0) {
-            pool.accrued += (rest << 64) / delegated;
+            pool.accrued += rest * StakePool.ONE / delegated;
             _owed += rest;
         }
         emit RewardCredited(validator, due, rest);
@@ -264,7 +264,7 @@ abstract contract Delegation is ValidatorRoster {
     function _earned(uint256 validator, address holder) private view returns (uint256) {
         if (holder == ownerOf(validator)) return 0;
         Position storage position = _positions[validator][holder];
-        return position.shares * (_pools[validator].accrued - position.accrued) >> 64;
+        return position.shares * (_pools[validator].accrued - position.accrued) / StakePool.ONE;
     }
 
     function _pull(uint256 amount) private {

@@ -15,6 +15,13 @@ from flocknode.primitives import Address, Digest
 
 CONTRACTS = ("FlockToken", "TaskRegistry", "StakeRegistry", "CommitRevealBeacon", "RoundManager")
 """In the order of their creation (contracts/README.md, "Deployment")."""
+BEACONS = ("CommitRevealBeacon", "DrandBeacon")
+"""A network has one of them, always in the first one's place."""
+
+
+def contract_names(beacon: str) -> tuple[str, ...]:
+    """Return the contracts of a network with this beacon, in the order of their creation."""
+    return tuple(beacon if name in BEACONS else name for name in CONTRACTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,16 @@ class Deployment:
     def domain(self) -> Domain:
         """What every signed statement binds."""
         return Domain(self.chain_id, self.addresses["RoundManager"])
+
+    @property
+    def beacon(self) -> str:
+        """The name of the network's beacon contract."""
+        return next(name for name in BEACONS if name in self.addresses)
+
+    @property
+    def stake_domain(self) -> Domain:
+        """What a signing key's consent to a registration binds."""
+        return Domain(self.chain_id, self.addresses["StakeRegistry"])
 
     def save(self, path: Path) -> None:
         content = {
@@ -49,11 +66,12 @@ def load_deployment(path: Path) -> Deployment:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         contracts = content["contracts"]
+        names = contract_names(next((one for one in BEACONS if one in contracts), BEACONS[0]))
         return Deployment(
             chain_id=int(content["chain_id"]),
             block=int(content["block"]),
-            addresses={name: read_address(contracts[name]["address"]) for name in CONTRACTS},
-            codes={name: _digest(contracts[name]["code"]) for name in CONTRACTS},
+            addresses={name: read_address(contracts[name]["address"]) for name in names},
+            codes={name: _digest(contracts[name]["code"]) for name in names},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(

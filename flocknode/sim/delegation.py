@@ -5,7 +5,7 @@ from typing import Final
 
 from flocknode.primitives import Address, Digest
 from flocknode.sim.abi import require
-from flocknode.sim.pools import ACCRUED_ONE, PRICE_MIN
+from flocknode.sim.pools import ONE, PRICE_MIN
 from flocknode.sim.stakes import (
     give_tokens,
     owned,
@@ -161,7 +161,7 @@ def earned(tx: Transaction, validator: int, holder: Address) -> int:
         return 0
     position = _position(tx, validator, holder)
     accrued = tx.state.validators[validator].pool.accrued - position.accrued
-    return position.shares * accrued // ACCRUED_ONE
+    return position.shares * accrued // ONE
 
 
 def _enter(tx: Transaction, validator: int, amount: int, *, own: bool) -> None:

@@ -1,8 +1,9 @@
 """The contracts as plain Python: the executable reference of contracts/README.md.
 
-One module per contract: ``stakes`` with ``pools`` and ``delegation``, ``beacon``, ``tasks``, and RoundManager in ``rounds`` with
-``seating``, ``schedule``, ``quorums`` and ``pay``. Here they become a chain: calls enter a pending
-block, blocks become final with depth, and the newest ones can be undone.
+One module per contract: ``stakes`` with ``pools`` and ``delegation``, ``beacon``, ``tasks``, and
+RoundManager in ``rounds`` with ``seating``, ``schedule``, ``quorums`` and ``pay``. Here they become
+a chain: calls enter a pending block, blocks become final with depth, and the newest ones can be
+undone.
 """
 
 from collections.abc import Callable, Sequence

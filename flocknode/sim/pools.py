@@ -3,11 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-ONE: Final = 1 << 96
+ONE: Final = 10**28
 """The price of a share at the start. Only a slash changes it, downwards."""
-PRICE_MIN: Final = 1 << 72
+PRICE_MIN: Final = 10**21
 """Below it a pool takes no new stake."""
-ACCRUED_ONE: Final = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Pool:
     """The owner's bonded shares."""
     release_at: int = 0
     accrued: int = 0
-    """Reward for each delegated share so far, in units of 2^-64."""
+    """Reward for each delegated share so far, in units of 1 / ONE."""
 
     def value_of(self, shares: int) -> int:
         return shares * self.price // ONE
@@ -71,4 +70,4 @@ class Pool:
     def rewarded(self, rest: int) -> Self:
         """Credit ``rest`` to the delegated shares, of which there must be some."""
         delegated = self.bonded - self.own
-        return replace(self, accrued=self.accrued + rest * ACCRUED_ONE // delegated)
+        return replace(self, accrued=self.accrued + rest * ONE // delegated)

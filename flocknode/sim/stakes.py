@@ -166,7 +166,7 @@ def stake_changed(tx: Transaction, validator: int) -> None:
 
 
 def _require_new(tx: Transaction, signer: Address) -> None:
-    """A key of the past stays known: evidence that it signed finds its validator."""
+    """Refuse a key of any time: evidence that it signed must find one validator."""
     require(signer != ZERO_ADDRESS, "StakeRegistryZero")
     known = {key for entry in tx.state.validators.values() for key in _signers(entry)}
     require(signer not in known, "StakeRegistrySignerKnown")

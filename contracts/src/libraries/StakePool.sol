@@ -6,10 +6,10 @@ pragma solidity 0.8.30;
 /// at ONE and only a slash changes it, downwards: there is no way to raise it for others, by a gift or by rounding. All
 /// divisions round against the holder, so `assets` always cover the value of all shares.
 library StakePool {
-    /// @dev The price of a share in units of the token, as a fixed-point number of 96 fractional bits.
-    uint256 internal constant ONE = 1 << 96;
+    /// @dev The price of a share in units of the token, with 28 decimals: a slash of some percent is exact.
+    uint256 internal constant ONE = 1e28;
     /// @dev Below it the pool takes no new stake: shares would outgrow 128 bits, and rounding would matter.
-    uint256 internal constant PRICE_MIN = 1 << 72;
+    uint256 internal constant PRICE_MIN = 1e21;
 
     struct Pool {
         uint128 assets;
@@ -18,7 +18,7 @@ library StakePool {
         uint128 unbonding; // shares
         uint128 own; // the owner's bonded shares
         uint40 releaseAt; // of the newest request to unbond
-        uint256 accrued; // reward for each delegated share so far, in units of 2^-64
+        uint256 accrued; // reward for each delegated share so far, in units of 1 / ONE
     }
 
     function open(Pool storage pool) internal {
@@ -27,7 +27,7 @@ library StakePool {
 
     /// @dev Take in `amount` and return its shares; it is worth less than one unit less than `amount`.
     function enter(Pool storage pool, uint256 amount) internal returns (uint128 shares) {
-        // Amounts stay below 2^96 and the price above 2^72, so shares stay below 2^120.
+        // Amounts stay below 2^96 and the price above ONE / 10^7, so shares stay below 2^120.
         shares = uint128(amount * ONE / pool.price);
         pool.assets += uint128(amount);
         pool.bonded += shares;
