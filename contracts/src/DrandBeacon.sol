@@ -8,8 +8,8 @@ import {Bls12381} from "./libraries/Bls12381.sol";
 /// @notice A request names a round that is not published yet; anyone brings its signature, which is unique, so nobody can choose.
 /// @dev Scheme bls-unchained-g1-rfc9380: the key signs SHA-256 of the round's number. Needs the precompiles of EIP-2537.
 contract DrandBeacon is IDrandBeacon {
-    /// @notice What the task pays for a proof, in answers of a member: five are just below what a proof costs.
-    uint256 public constant DUTIES = 5;
+    /// @notice What the task pays for a proof, in answers of a member: four are below what a proof costs.
+    uint256 public constant DUTIES = 4;
     /// @notice Most requests that wait for one round, since each is told of its proof.
     uint256 public constant REQUESTS_MAX = 32;
 
