@@ -22,6 +22,7 @@ NAMES: Final = (
     "FlockToken",
     "StakeRegistry",
     "CommitRevealBeacon",
+    "DrandBeacon",
     "TaskRegistry",
     "RoundManager",
 )

@@ -6,10 +6,11 @@ import {IStakeRegistry} from "./interfaces/IStakeRegistry.sol";
 import {Committee} from "./libraries/Committee.sol";
 
 /// @title CommitRevealBeacon: entropy from the hash onions of bonded members
-/// @notice A request asks up to 16 members for the next layer of their onion. It is ready when all have answered, or at the
-/// deadline if two thirds have. A missing answer costs the bond and the membership; forfeits go to the treasury.
-/// @dev Members fix their answers before a request exists, so the last one chooses between two values at most, at the price of
-/// its bond. Answers are combined by exclusive or, so that their order says nothing.
+/// @notice A request asks up to 16 members for the next layer of their onion. It is ready when all have answered and fails at the
+/// deadline otherwise. A missing answer costs the bond and the membership; forfeits go to the treasury.
+/// @dev Members fix their answers before a request exists. Whoever withholds one gets the draw repeated, without itself and from
+/// layers that it does not know, at the price of its bond; were the request to stand without the answer, the last member would
+/// choose between two values that it knows. Answers are combined by exclusive or, so that their order says nothing.
 contract CommitRevealBeacon is ICommitRevealBeacon {
     /// @notice Most members on duty for one request.
     uint256 public constant DUTIES_MAX = 16;
@@ -177,10 +178,8 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
         uint256 asked = r.duties;
         if (asked == 0) revert CommitRevealBeaconUnknownRequest(id);
         uint256 answers = Committee.count(r.revealed);
-        bool over = block.timestamp >= r.deadline;
-        bool quorum = 3 * answers >= 2 * asked;
-        ready = answers == asked || (over && quorum);
-        failed = over && !quorum;
+        ready = answers == asked;
+        failed = !ready && block.timestamp >= r.deadline;
         if (ready) value = keccak256(abi.encode(block.chainid, address(this), id, r.entropy));
     }
 

@@ -2,82 +2,58 @@
 pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {IStakeRegistry} from "./interfaces/IStakeRegistry.sol";
+import {Delegation} from "./Delegation.sol";
+import {Authorities, IStakeRegistry, StakeTerms} from "./interfaces/IStakeRegistry.sol";
 import {Committee} from "./libraries/Committee.sol";
 import {Seating} from "./libraries/Seating.sol";
+import {StakePool} from "./libraries/StakePool.sol";
 import {SumTree} from "./libraries/SumTree.sol";
+import {ValidatorRoster} from "./ValidatorRoster.sol";
 
 /// @title StakeRegistry: who may sit in committees, and with what weight
-/// @notice Validators stake tokens here. Stake that leaves waits out the unbonding delay and stays on the books until then.
-/// @dev The weight of a validator is its stake in `WEIGHT_UNIT`s, zero below `stakeMin`; the weights of one organisation together
-/// stay at or below `stakeCap`. Keys never change: to rotate them an owner registers another validator.
-contract StakeRegistry is IStakeRegistry {
-    using SafeERC20 for IERC20;
+/// @notice Validators and their delegators stake tokens here. Only a proof takes stake; what leaves waits out the unbonding
+/// delay and stays liable until then.
+/// @dev One contract in three files: `ValidatorRoster` (keys), `Delegation` (money), `StakeRegistry` (weights and draws).
+/// The weight of a validator is its stake in `WEIGHT_UNIT`s, zero while its owner's own stake is below `stakeMin`; the weights
+/// of one organisation together stay at or below `stakeCap`.
+contract StakeRegistry is Delegation {
+    using StakePool for StakePool.Pool;
     using SumTree for SumTree.Tree;
 
     /// @notice Stake for one unit of weight.
     uint256 public constant WEIGHT_UNIT = 1 ether;
-    /// @notice Ids fit 16 bits.
-    uint256 public constant VALIDATORS_MAX = 65_536;
-    /// @notice The longest peer id in bytes.
-    uint256 public constant PEER_LENGTH_MAX = 64;
 
-    IERC20 public immutable token;
-    /// @notice Who admits organisations; the zero address lets everybody do so.
-    address public immutable registrar;
-    /// @notice The round manager, which alone freezes weights.
     address public immutable roundManager;
-    uint256 public immutable stakeMin;
+    address public immutable slashingManager;
+    /// @notice Who receives what is slashed, less the finder's share.
+    address public immutable treasury;
     uint256 public immutable stakeCap;
-    uint256 public immutable unbondingSeconds;
+    /// @notice The most that all slashes of one scope take, of what the validator held at the first of them.
+    uint256 public immutable slashCapBps;
 
-    struct Stake {
-        uint128 bonded;
-        uint128 unbonding;
-        uint40 releaseAt;
-        address owner;
+    /// @dev What slashes of one scope may take and have taken.
+    struct Scope {
+        uint128 limit;
+        uint128 taken;
     }
 
-    struct Organisation {
-        address owner;
-        uint32 index;
-        uint64 weight;
-    }
-
-    struct Totals {
-        uint32 validators;
-        uint32 organisations;
-        uint32 eligible;
-        uint32 freezes;
-    }
-
-    Totals private _totals;
     SumTree.Tree private _tree;
-    mapping(uint256 validator => Seating.Seat) private _seats;
-    mapping(uint256 validator => Stake) private _stakes;
-    mapping(bytes32 organisation => Organisation) private _organisations;
-    mapping(uint256 index => bytes32 organisation) private _organisationAt;
-    mapping(address signer => uint256 validatorPlusOne) private _validatorBySigner;
+    mapping(uint256 validator => mapping(bytes32 scope => Scope)) private _scopes;
 
-    constructor(
-        IERC20 token_,
-        address registrar_,
-        address roundManager_,
-        uint256 stakeMin_,
-        uint256 stakeCap_,
-        uint256 unbondingSeconds_
-    ) {
+    constructor(IERC20 token_, Authorities memory by, StakeTerms memory terms)
+        ValidatorRoster(by.registrar, by.guardian)
+        Delegation(token_, terms.stakeMin, terms.unbondingSeconds)
+    {
         // Below 2^47 units each, 2^16 organisations' or validators' weights sum to less than 2^64.
-        if (stakeMin_ < WEIGHT_UNIT || stakeCap_ < stakeMin_ || stakeCap_ / WEIGHT_UNIT >= 1 << 47) {
-            revert StakeRegistryBounds(stakeMin_, stakeCap_);
-        }
-        token = token_;
-        registrar = registrar_;
-        roundManager = roundManager_;
-        stakeMin = stakeMin_;
-        stakeCap = stakeCap_;
-        unbondingSeconds = unbondingSeconds_;
+        bool sound = terms.stakeMin >= WEIGHT_UNIT && terms.stakeCap >= terms.stakeMin
+            && terms.stakeCap / WEIGHT_UNIT < 1 << 47 && terms.slashCapBps != 0 && terms.slashCapBps <= BPS;
+        if (!sound) revert StakeRegistryBounds(terms.stakeMin, terms.stakeCap, terms.slashCapBps);
+        if (by.treasury == address(0)) revert StakeRegistryZero();
+        roundManager = by.roundManager;
+        slashingManager = by.slashingManager;
+        treasury = by.treasury;
+        stakeCap = terms.stakeCap;
+        slashCapBps = terms.slashCapBps;
     }
 
     modifier onlyRoundManager() {
@@ -85,78 +61,32 @@ contract StakeRegistry is IStakeRegistry {
         _;
     }
 
-    modifier onlyOwnerOf(uint256 validator) {
-        if (msg.sender != ownerOf(validator)) revert StakeRegistryNotOwner(validator, msg.sender);
-        _;
-    }
-
     /// @inheritdoc IStakeRegistry
-    function admitOrganisation(bytes32 organisation, address owner) external {
-        if (registrar != address(0) && msg.sender != registrar) revert StakeRegistryNotRegistrar(msg.sender);
-        if (organisation == 0 || owner == address(0)) revert StakeRegistryZero();
-        Organisation storage o = _organisations[organisation];
-        if (o.owner != address(0)) revert StakeRegistryOrganisationKnown(organisation);
-        uint32 index = ++_totals.organisations;
-        o.owner = owner;
-        o.index = index;
-        _organisationAt[index] = organisation;
-        emit OrganisationAdmitted(organisation, owner);
-    }
-
-    /// @inheritdoc IStakeRegistry
-    function register(bytes32 organisation, address signer, bytes calldata peer) external returns (uint256 validator) {
-        Organisation storage o = _organisations[organisation];
-        if (o.owner == address(0) || msg.sender != o.owner) {
-            revert StakeRegistryNotOrganisationOwner(organisation, msg.sender);
+    function slash(uint256 validator, uint256 amount, bytes32 scope, address finder)
+        external
+        returns (uint256 taken)
+    {
+        if (msg.sender != slashingManager) revert StakeRegistryNotSlashingManager(msg.sender);
+        if (validator >= _totals.validators) revert StakeRegistryUnknownValidator(validator);
+        taken = _takeFromScope(_scopes[validator][scope], _pools[validator].assets, amount);
+        _pools[validator].slash(taken);
+        uint256 share = _creditSlash(treasury, finder, taken);
+        emit Slashed(validator, scope, finder, taken, share);
+        if (_totals.freezes == 0) {
+            _setWeight(validator);
+        } else {
+            _seats[validator].ejected = true;
+            emit ValidatorEjected(validator);
         }
-        if (signer == address(0)) revert StakeRegistryZero();
-        if (peer.length == 0 || peer.length > PEER_LENGTH_MAX) revert StakeRegistryPeerLength(peer.length);
-        if (_validatorBySigner[signer] != 0) revert StakeRegistrySignerKnown(signer);
-        validator = _totals.validators;
-        if (validator == VALIDATORS_MAX) revert StakeRegistryFull();
-        ++_totals.validators;
-        _seats[validator] = Seating.Seat({signer: signer, organisation: o.index});
-        _stakes[validator].owner = msg.sender;
-        _validatorBySigner[signer] = validator + 1;
-        emit ValidatorRegistered(validator, msg.sender, organisation);
-        emit ValidatorKeysSet(validator, signer, peer);
     }
 
     /// @inheritdoc IStakeRegistry
-    function stake(uint256 validator, uint256 amount) external onlyOwnerOf(validator) {
-        if (amount == 0 || amount > type(uint96).max) revert StakeRegistryAmount(amount);
-        Stake storage s = _stakes[validator];
-        uint128 bonded = s.bonded + uint128(amount);
-        s.bonded = bonded;
-        if (_totals.freezes == 0) _setWeight(validator);
-        emit Staked(validator, amount, bonded);
-        uint256 before = token.balanceOf(address(this));
-        token.safeTransferFrom(msg.sender, address(this), amount);
-        // A token that keeps a fee would leave the books above the balance.
-        if (token.balanceOf(address(this)) != before + amount) revert StakeRegistryAmount(amount);
-    }
-
-    /// @inheritdoc IStakeRegistry
-    function requestUnstake(uint256 validator, uint256 amount) external onlyOwnerOf(validator) {
-        Stake storage s = _stakes[validator];
-        if (amount == 0 || amount > s.bonded) revert StakeRegistryAmount(amount);
-        uint40 releaseAt = uint40(block.timestamp + unbondingSeconds);
-        s.bonded -= uint128(amount);
-        s.unbonding += uint128(amount);
-        s.releaseAt = releaseAt;
-        if (_totals.freezes == 0) _setWeight(validator);
-        emit UnstakeRequested(validator, amount, releaseAt);
-    }
-
-    /// @inheritdoc IStakeRegistry
-    function withdraw(uint256 validator) external onlyOwnerOf(validator) returns (uint256 amount) {
-        Stake storage s = _stakes[validator];
-        amount = s.unbonding;
-        if (amount == 0) revert StakeRegistryAmount(0);
-        if (block.timestamp < s.releaseAt) revert StakeRegistryUnbondingNotElapsed(s.releaseAt);
-        s.unbonding = 0;
-        emit Withdrawn(validator, amount);
-        token.safeTransfer(msg.sender, amount);
+    function creditReward(uint256 validator, uint256 amount)
+        external
+        onlyRoundManager
+        returns (address owner, uint256 due)
+    {
+        return (ownerOf(validator), _creditReward(validator, amount));
     }
 
     /// @inheritdoc IStakeRegistry
@@ -192,19 +122,12 @@ contract StakeRegistry is IStakeRegistry {
             if (eligibleOrganisationsWithout(absent) < committee.length) absent = new uint256[](0);
             return _draw(seed, committee.length, absent);
         }
+        (present, absent) = Committee.split(committee, noShows | _unfit(committee));
         uint256 others = eligibleOrganisationsWithout(committee);
         uint256[] memory fresh = _draw(seed, others < absent.length ? others : absent.length, committee);
         uint256[] memory ids = Committee.join(present, fresh, absent);
         Committee.shuffle(ids, seed);
         return ids;
-    }
-
-    /// @inheritdoc IStakeRegistry
-    function signersOf(uint256[] calldata validators) external view returns (address[] memory signers) {
-        signers = new address[](validators.length);
-        for (uint256 i = 0; i < validators.length; ++i) {
-            signers[i] = _seats[validators[i]].signer;
-        }
     }
 
     /// @inheritdoc IStakeRegistry
@@ -226,11 +149,6 @@ contract StakeRegistry is IStakeRegistry {
     }
 
     /// @inheritdoc IStakeRegistry
-    function validatorCount() external view returns (uint256) {
-        return _totals.validators;
-    }
-
-    /// @inheritdoc IStakeRegistry
     function freezes() external view returns (uint256) {
         return _totals.freezes;
     }
@@ -241,24 +159,8 @@ contract StakeRegistry is IStakeRegistry {
     }
 
     /// @inheritdoc IStakeRegistry
-    function signerOf(uint256 validator) external view returns (address) {
-        return _seats[validator].signer;
-    }
-
-    /// @inheritdoc IStakeRegistry
-    function ownerOf(uint256 validator) public view returns (address) {
-        return _stakes[validator].owner;
-    }
-
-    /// @inheritdoc IStakeRegistry
-    function stakeOf(uint256 validator) external view returns (uint256) {
-        return _stakes[validator].bonded;
-    }
-
-    /// @inheritdoc IStakeRegistry
-    function unbondingOf(uint256 validator) external view returns (uint256 amount, uint256 releaseAt) {
-        Stake storage s = _stakes[validator];
-        return (s.unbonding, s.releaseAt);
+    function isEjected(uint256 validator) external view returns (bool) {
+        return _seats[validator].ejected;
     }
 
     /// @inheritdoc IStakeRegistry
@@ -266,27 +168,42 @@ contract StakeRegistry is IStakeRegistry {
         return _tree.weightAt(validator);
     }
 
-    /// @inheritdoc IStakeRegistry
-    function organisationOf(uint256 validator) external view returns (bytes32) {
-        return _organisationAt[_seats[validator].organisation];
-    }
-
-    /// @inheritdoc IStakeRegistry
-    function validatorOf(address signer) external view returns (uint256) {
-        uint256 plusOne = _validatorBySigner[signer];
-        if (plusOne == 0) revert StakeRegistryUnknownSigner(signer);
-        return plusOne - 1;
-    }
-
     function _draw(bytes32 seed, uint256 seats, uint256[] memory excluded) private view returns (uint256[] memory) {
         return Seating.draw(_tree, _seats, _totals.validators, seed, seats, excluded);
     }
 
+    /// @dev Return the seats that a draw would not give any more, as a bitmap.
+    function _unfit(uint256[] calldata committee) private view returns (uint256 seats) {
+        for (uint256 seat = 0; seat < committee.length; ++seat) {
+            uint256 validator = committee[seat];
+            if (_seats[validator].ejected || _tree.weightAt(validator) == 0) seats |= 1 << seat;
+        }
+    }
+
+    function _stakeChanged(uint256 validator) internal override {
+        if (_totals.freezes == 0) _setWeight(validator);
+    }
+
+    /// @dev Return how much of `amount` the scope still allows, and count it.
+    function _takeFromScope(Scope storage scope, uint256 assets, uint256 amount) private returns (uint256) {
+        uint256 limit = scope.limit;
+        if (limit == 0) {
+            limit = (assets * slashCapBps + BPS - 1) / BPS;
+            scope.limit = uint128(limit);
+        }
+        uint256 room = limit - scope.taken;
+        if (amount > room) amount = room;
+        if (amount > assets) amount = assets;
+        scope.taken += uint128(amount);
+        return amount;
+    }
+
     function _setWeight(uint256 validator) private {
-        Organisation storage o = _organisations[_organisationAt[_seats[validator].organisation]];
+        if (_seats[validator].ejected) _seats[validator].ejected = false;
+        Organisation storage o = _organisations[organisationOf(validator)];
         uint256 old = _tree.weightAt(validator);
         uint256 others = o.weight - old;
-        uint256 weight = _weightOfStake(_stakes[validator].bonded, stakeCap / WEIGHT_UNIT - others);
+        uint256 weight = _weightOfStake(_pools[validator], stakeCap / WEIGHT_UNIT - others);
         if (weight == old) return;
         if (others + old == 0) ++_totals.eligible;
         if (others + weight == 0) --_totals.eligible;
@@ -295,9 +212,9 @@ contract StakeRegistry is IStakeRegistry {
         emit WeightSet(validator, weight);
     }
 
-    function _weightOfStake(uint256 bonded, uint256 room) private view returns (uint256) {
-        if (bonded < stakeMin) return 0;
-        uint256 units = bonded / WEIGHT_UNIT;
+    function _weightOfStake(StakePool.Pool storage pool, uint256 room) private view returns (uint256) {
+        if (!_isBacked(pool)) return 0;
+        uint256 units = pool.valueOf(pool.bonded) / WEIGHT_UNIT;
         return units < room ? units : room;
     }
 }

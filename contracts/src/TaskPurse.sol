@@ -39,6 +39,8 @@ abstract contract TaskPurse is IRoundManager {
     mapping(uint256 task => mapping(uint256 round => uint256 bitmap)) private _seatsPaid;
 
     constructor(IERC20 token_, IStakeRegistry registry_, ITaskRegistry tasks_, uint256 gasPriceMax_) {
+        // Delegators are paid through the registry's books.
+        if (registry_.token() != token_) revert RoundManagerWrongPeer(address(registry_));
         token = token_;
         registry = registry_;
         tasks = tasks_;
@@ -91,7 +93,10 @@ abstract contract TaskPurse is IRoundManager {
         for (uint256 i = 0; i < rounds.length; ++i) {
             sum += _takeSeatPay(task, validator, rounds[i]);
         }
-        if (sum != 0) token.safeTransfer(registry.ownerOf(validator), sum);
+        if (sum == 0) return;
+        (address owner, uint256 due) = registry.creditReward(validator, sum);
+        token.safeTransfer(owner, due);
+        if (due != sum) token.safeTransfer(address(registry), sum - due);
     }
 
     /// @inheritdoc IRoundManager

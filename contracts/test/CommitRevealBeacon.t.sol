@@ -49,7 +49,7 @@ contract CommitRevealBeaconTest is Fixture {
 
     function test_an_organisation_has_one_member() public {
         vm.startPrank(ownerAt(0));
-        registry.register(organisationAt(0), signerAt(20), "peer");
+        registry.register(organisationAt(0), signerAt(20), "peer", consentOf(KEY + 20, ownerAt(0), organisationAt(0)));
         registry.stake(20, 20 ether);
         vm.stopPrank();
         vm.deal(signerAt(20), BOND);
@@ -138,27 +138,18 @@ contract CommitRevealBeaconTest is Fixture {
         assertTrue(ready && !failed && value != 0, "all answers are there");
     }
 
-    function test_two_thirds_suffice_at_the_deadline_and_not_before() public {
+    function test_one_withheld_answer_fails_the_request_at_the_deadline_and_not_before() public {
         uint256 id = _request();
-        for (uint256 i = 0; i < 4; ++i) {
+        for (uint256 i = 0; i < 5; ++i) {
             revealAs(id, i);
         }
         skip(REVEAL - 1);
         (bool ready, bool failed,) = beacon.seed(id);
-        assertTrue(!ready && !failed, "the others may still answer");
+        assertTrue(!ready && !failed, "the last may still answer");
         skip(1);
-        (ready, failed,) = beacon.seed(id);
-        assertTrue(ready && !failed, "four of six");
-    }
-
-    function test_less_than_two_thirds_fail() public {
-        uint256 id = _request();
-        for (uint256 i = 0; i < 3; ++i) {
-            revealAs(id, i);
-        }
-        skip(REVEAL);
-        (bool ready, bool failed, bytes32 value) = beacon.seed(id);
-        assertTrue(!ready && failed && value == 0, "three of six");
+        bytes32 value;
+        (ready, failed, value) = beacon.seed(id);
+        assertTrue(!ready && failed && value == 0, "five of six");
     }
 
     function test_the_order_of_answers_says_nothing() public {

@@ -6,7 +6,9 @@ import {FlockToken} from "../src/FlockToken.sol";
 import {RoundManager} from "../src/RoundManager.sol";
 import {StakeRegistry} from "../src/StakeRegistry.sol";
 import {TaskRegistry} from "../src/TaskRegistry.sol";
+import {IRandomnessBeacon} from "../src/interfaces/IRandomnessBeacon.sol";
 import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
+import {Authorities, StakeTerms} from "../src/interfaces/IStakeRegistry.sol";
 import {Attempt, IntegerTerms, Phase, TaskSpecification, TaskTerms, Windows} from "../src/interfaces/Types.sol";
 import {Statements} from "../src/libraries/Statements.sol";
 import {Test} from "./Vm.sol";
@@ -24,6 +26,9 @@ abstract contract Fixture is Test {
     uint256 internal constant REWARD = 1000 ether;
     address internal constant REGISTRAR = address(0x5E6);
     address internal constant TREASURY = address(0x7EA);
+    address internal constant SLASHER = address(0x51A5);
+    address internal constant GUARDIAN = address(0x6DA);
+    uint256 internal constant SLASH_CAP_BPS = 5000;
     address internal constant CREATOR = address(0xC4EA);
     address internal constant RELAYER = address(0x4E1A);
 
@@ -43,12 +48,28 @@ abstract contract Fixture is Test {
         token = new FlockToken();
         tasks = new TaskRegistry();
         address manager_ = predicted(5);
-        registry = new StakeRegistry(token, REGISTRAR, manager_, STAKE_MIN, STAKE_CAP, UNBONDING);
-        beacon = new CommitRevealBeacon(registry, manager_, TREASURY, BOND, REVEAL, 2);
-        manager = new RoundManager(token, registry, beacon, tasks, 10 gwei);
+        registry = new StakeRegistry(token, authorities(manager_), stakeTerms());
+        manager = new RoundManager(token, registry, newBeacon(manager_), tasks, 10 gwei);
         token.faucet(CREATOR);
         vm.deal(CREATOR, 1000 ether);
         vm.deal(RELAYER, 1 ether);
+    }
+
+    function newBeacon(address manager_) internal virtual returns (IRandomnessBeacon) {
+        beacon = new CommitRevealBeacon(registry, manager_, TREASURY, BOND, REVEAL, 2);
+        return beacon;
+    }
+
+    function authorities(address manager_) internal pure returns (Authorities memory) {
+        return Authorities({
+            registrar: REGISTRAR, roundManager: manager_, slashingManager: SLASHER, treasury: TREASURY, guardian: GUARDIAN
+        });
+    }
+
+    function stakeTerms() internal pure returns (StakeTerms memory) {
+        return StakeTerms({
+            stakeMin: STAKE_MIN, stakeCap: STAKE_CAP, unbondingSeconds: UNBONDING, slashCapBps: SLASH_CAP_BPS
+        });
     }
 
     /// @dev The CREATE address of this contract's nonce, which counts from 1 and stays below 128 here.
@@ -70,9 +91,15 @@ abstract contract Fixture is Test {
         token.faucet(owner);
         vm.startPrank(owner);
         token.approve(address(registry), type(uint256).max);
-        registry.register(organisation, signerAt(validator), "peer");
+        registry.register(organisation, signerAt(validator), "peer", consentOf(KEY + validator, owner, organisation));
         registry.stake(validator, amount);
         vm.stopPrank();
+    }
+
+    /// @dev A signing key agrees to serve `owner`'s validator.
+    function consentOf(uint256 key, address owner, bytes32 organisation) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, registry.consentDigest(owner, organisation, "peer"));
+        return abi.encodePacked(r, s, v);
     }
 
     function joinBeacon(uint256 count) internal {

@@ -12,7 +12,7 @@ import {RoundFixture} from "./RoundFixture.sol";
 /// @notice From the opening of a round to its inclusion set.
 contract RoundManagerTest is RoundFixture {
     function test_registry_and_beacon_name_this_manager() public {
-        StakeRegistry other = new StakeRegistry(token, REGISTRAR, address(this), STAKE_MIN, STAKE_CAP, UNBONDING);
+        StakeRegistry other = new StakeRegistry(token, authorities(address(this)), stakeTerms());
         vm.expectPartialRevert(IRoundManager.RoundManagerWrongPeer.selector);
         new RoundManager(token, other, beacon, tasks, 1);
     }

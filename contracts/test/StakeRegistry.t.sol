@@ -3,7 +3,7 @@ pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
-import {IStakeRegistry} from "../src/interfaces/IStakeRegistry.sol";
+import {Authorities, IStakeRegistry, StakeTerms} from "../src/interfaces/IStakeRegistry.sol";
 import {Committee} from "../src/libraries/Committee.sol";
 import {Seating} from "../src/libraries/Seating.sol";
 import {StakeRegistry} from "../src/StakeRegistry.sol";
@@ -29,12 +29,15 @@ contract StakeRegistryTest is Fixture {
     }
 
     function test_bounds_of_stake_are_sound() public {
-        vm.expectPartialRevert(IStakeRegistry.StakeRegistryBounds.selector);
-        new StakeRegistry(token, REGISTRAR, address(this), 1 ether - 1, 10 ether, 1);
-        vm.expectPartialRevert(IStakeRegistry.StakeRegistryBounds.selector);
-        new StakeRegistry(token, REGISTRAR, address(this), 2 ether, 2 ether - 1, 1);
-        vm.expectPartialRevert(IStakeRegistry.StakeRegistryBounds.selector);
-        new StakeRegistry(token, REGISTRAR, address(this), 1 ether, (1 << 47) * 1 ether, 1);
+        _boundsRefused(StakeTerms(1 ether - 1, 10 ether, 1, 1));
+        _boundsRefused(StakeTerms(2 ether, 2 ether - 1, 1, 1));
+        _boundsRefused(StakeTerms(1 ether, (1 << 47) * 1 ether, 1, 1));
+        _boundsRefused(StakeTerms(1 ether, 10 ether, 1, 0));
+        _boundsRefused(StakeTerms(1 ether, 10 ether, 1, 10_001));
+        Authorities memory by = authorities(address(this));
+        by.treasury = address(0);
+        vm.expectRevert(IStakeRegistry.StakeRegistryZero.selector);
+        new StakeRegistry(token, by, stakeTerms());
     }
 
     // Admission.
@@ -45,7 +48,7 @@ contract StakeRegistryTest is Fixture {
     }
 
     function test_without_a_registrar_anybody_admits() public {
-        registry = new StakeRegistry(token, address(0), address(this), STAKE_MIN, STAKE_CAP, UNBONDING);
+        registry = _openToAll(token);
         registry.admitOrganisation("hospital", address(1));
     }
 
@@ -63,24 +66,24 @@ contract StakeRegistryTest is Fixture {
 
     function test_only_the_owner_of_an_admitted_organisation_registers() public {
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryNotOrganisationOwner.selector);
-        registry.register("hospital", signerAt(0), "peer");
+        registry.register("hospital", signerAt(0), "peer", "");
         vm.prank(REGISTRAR);
         registry.admitOrganisation("hospital", address(1));
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryNotOrganisationOwner.selector);
-        registry.register("hospital", signerAt(0), "peer");
+        registry.register("hospital", signerAt(0), "peer", "");
     }
 
     function test_keys_are_whole_and_serve_one_validator() public {
         addValidator("hospital", 50 ether);
         vm.startPrank(ownerAt(0));
         vm.expectPartialRevert(IStakeRegistry.StakeRegistrySignerKnown.selector);
-        registry.register("hospital", signerAt(0), "peer");
+        registry.register("hospital", signerAt(0), "peer", "");
         vm.expectRevert(IStakeRegistry.StakeRegistryZero.selector);
-        registry.register("hospital", address(0), "peer");
+        registry.register("hospital", address(0), "peer", "");
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryPeerLength.selector);
-        registry.register("hospital", signerAt(1), "");
+        registry.register("hospital", signerAt(1), "", "");
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryPeerLength.selector);
-        registry.register("hospital", signerAt(1), new bytes(65));
+        registry.register("hospital", signerAt(1), new bytes(65), "");
         vm.stopPrank();
         assertEq(registry.validatorOf(signerAt(0)), 0);
         assertEq(registry.signerOf(0), signerAt(0));
@@ -112,7 +115,7 @@ contract StakeRegistryTest is Fixture {
     function test_weight_is_capped_for_an_organisation_as_a_whole() public {
         addValidator("hospital", 80 ether);
         vm.startPrank(ownerAt(0));
-        registry.register("hospital", signerAt(1), "peer");
+        registry.register("hospital", signerAt(1), "peer", consentOf(KEY + 1, ownerAt(0), "hospital"));
         registry.stake(1, 80 ether);
         assertEq(registry.weightOf(1), 20);
         registry.requestUnstake(0, 80 ether);
@@ -128,9 +131,10 @@ contract StakeRegistryTest is Fixture {
         bytes memory refusal = abi.encodeWithSelector(IStakeRegistry.StakeRegistryNotOwner.selector, 0, address(this));
         vm.expectRevert(refusal);
         registry.stake(0, 1);
-        vm.expectRevert(refusal);
+        // Who is not the owner has only its own stake to take.
+        vm.expectPartialRevert(IStakeRegistry.StakeRegistryAmount.selector);
         registry.requestUnstake(0, 1);
-        vm.expectRevert(refusal);
+        vm.expectPartialRevert(IStakeRegistry.StakeRegistryAmount.selector);
         registry.withdraw(0);
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryNotOwner.selector);
         registry.stake(NOBODY, 1);
@@ -171,25 +175,26 @@ contract StakeRegistryTest is Fixture {
         assertEq(token.balanceOf(address(registry)), 5 ether);
     }
 
-    function test_a_second_request_starts_the_delay_anew() public {
+    function test_each_request_waits_out_its_own_delay() public {
         addValidator("hospital", 50 ether);
         vm.startPrank(ownerAt(0));
         registry.requestUnstake(0, 10 ether);
         skip(UNBONDING - 1);
-        registry.requestUnstake(0, 10 ether);
+        registry.requestUnstake(0, 5 ether);
         skip(1);
+        assertEq(registry.withdraw(0), 10 ether);
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryUnbondingNotElapsed.selector);
         registry.withdraw(0);
         skip(UNBONDING);
-        assertEq(registry.withdraw(0), 20 ether);
+        assertEq(registry.withdraw(0), 5 ether);
         vm.stopPrank();
     }
 
     function test_a_token_that_keeps_a_fee_is_refused() public {
         FeeToken fee = new FeeToken();
-        registry = new StakeRegistry(fee, address(0), address(this), STAKE_MIN, STAKE_CAP, UNBONDING);
+        registry = _openToAll(fee);
         registry.admitOrganisation("hospital", address(this));
-        registry.register("hospital", signerAt(0), "peer");
+        registry.register("hospital", signerAt(0), "peer", consentOf(KEY, address(this), "hospital"));
         fee.approve(address(registry), 1 ether);
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryAmount.selector);
         registry.stake(0, 1 ether);
@@ -297,10 +302,23 @@ contract StakeRegistryTest is Fixture {
         else assertEq(_bitmap(ids), _bitmap(registry.draw(seed, 9, new uint256[](0))));
     }
 
+    function _boundsRefused(StakeTerms memory terms) private {
+        vm.expectPartialRevert(IStakeRegistry.StakeRegistryBounds.selector);
+        new StakeRegistry(token, authorities(address(this)), terms);
+    }
+
+    function _openToAll(IERC20 stakeToken) private returns (StakeRegistry) {
+        Authorities memory by = authorities(address(this));
+        by.registrar = address(0);
+        return new StakeRegistry(stakeToken, by, stakeTerms());
+    }
+
     function _secondOfFirstOrganisation() private {
         uint256 validator = registry.validatorCount();
         vm.startPrank(ownerAt(0));
-        registry.register(organisationAt(0), signerAt(validator), "peer");
+        registry.register(
+            organisationAt(0), signerAt(validator), "peer", consentOf(KEY + validator, ownerAt(0), organisationAt(0))
+        );
         registry.stake(validator, 20 ether);
         vm.stopPrank();
     }

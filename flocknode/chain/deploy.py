@@ -14,7 +14,8 @@ import trio
 from flocknode.chain.abi import load_artifact
 from flocknode.chain.bindings import Bindings
 from flocknode.chain.client import ChainClient
-from flocknode.chain.deployment import CONTRACTS, Deployment, describe
+from flocknode.chain.deployment import Deployment, contract_names, describe
+from flocknode.chain.drand import DrandNetwork, g2_words
 from flocknode.chain.errors import CallReverted
 from flocknode.chain.sender import NOTHING, Receipt, Request, Sender
 from flocknode.chain.transaction import created_address
@@ -25,6 +26,9 @@ from flocknode.protocol.ledger import TaskCreated, ValidatorRegistered
 COIN = 10**18
 STAKE_MIN = Wei(1_000 * COIN)
 STAKE_CAP = Wei(100_000 * COIN)
+SLASH_CAP_BPS = 5_000
+"""One round takes at most half of what a validator holds."""
+NOBODY = Address(bytes(20))
 BOND = Wei(COIN)
 GAS_PRICE_MAX = Wei(100 * 10**9)
 CREATION_GAS = 8_000_000
@@ -36,19 +40,35 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
+class DrandTerms:
+    """Which drand network a deployment trusts, and how long it waits."""
+
+    network: DrandNetwork
+    lead_seconds: int = 30
+    """A request names a round that is published so much later: more than clocks can differ."""
+    prove_seconds: int = 600
+    """A request fails if nobody has brought its round's signature by then."""
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkTerms:
     """What the contracts of a network are created with; amounts are in the smallest unit."""
 
     registrar: Address
     """Admits organisations; twenty zero bytes let anyone in."""
     treasury: Address
-    """Receives forfeited beacon bonds."""
+    """Receives forfeited bonds and what is slashed, less the finders' shares."""
+    guardian: Address = NOBODY
+    """May pause entries; twenty zero bytes let nobody."""
     stake_min: Wei = STAKE_MIN
     stake_cap: Wei = STAKE_CAP
     unbonding_seconds: int = 7 * 24 * 3600
+    slash_cap_bps: int = SLASH_CAP_BPS
     bond: Wei = BOND
     reveal_seconds: int = 30
     members_min: int = 4
+    drand: DrandTerms | None = None
+    """Draw by a drand network's rounds and not by the validators' onions."""
     gas_price_max: Wei = GAS_PRICE_MAX
     """Refunds are paid at most at this price."""
 
@@ -63,7 +83,8 @@ class Enrolment:
     peer: PeerId
     stake: Wei
     onion_tip: Digest | None
-    """None for all but the first validator of an organisation, which has one beacon member."""
+    """None where there is no beacon of onions, and for all but the first validator of an
+    organisation, which has one beacon member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +105,14 @@ async def deploy_contracts(
 ) -> Deployment:
     """Create all contracts in one block, each knowing the others' foretold addresses."""
     nonce = await deployer.next_nonce()
+    names = contract_names("DrandBeacon" if terms.drand else "CommitRevealBeacon")
     addresses = {
-        name: created_address(deployer.address, nonce + index)
-        for index, name in enumerate(CONTRACTS)
+        name: created_address(deployer.address, nonce + index) for index, name in enumerate(names)
     }
     arguments = _constructor_arguments(terms, addresses)
     requests = [
         Request(None, load_artifact(name).creation_data(arguments[name]), CREATION_GAS)
-        for name in CONTRACTS
+        for name in names
     ]
     receipts = await send_all(deployer, requests)
     return await describe(client, chain_id, receipts[0].block, addresses)
@@ -101,28 +122,41 @@ def _constructor_arguments(
     terms: NetworkTerms, at: dict[str, Address]
 ) -> dict[str, tuple[object, ...]]:
     token, registry, manager = at["FlockToken"], at["StakeRegistry"], at["RoundManager"]
+    beacon, arguments = _beacon_arguments(terms, registry, manager)
+    slashing = at.get("SlashingManager", NOBODY)
     return {
         "FlockToken": (),
         "StakeRegistry": (
-            *(token, terms.registrar, manager, terms.stake_min, terms.stake_cap),
-            terms.unbonding_seconds,
+            token,
+            (terms.registrar, manager, slashing, terms.treasury, terms.guardian),
+            (terms.stake_min, terms.stake_cap, terms.unbonding_seconds, terms.slash_cap_bps),
         ),
-        "CommitRevealBeacon": (
+        beacon: arguments,
+        "TaskRegistry": (),
+        "RoundManager": (token, registry, at[beacon], at["TaskRegistry"], terms.gas_price_max),
+    }
+
+
+def _beacon_arguments(
+    terms: NetworkTerms, registry: Address, manager: Address
+) -> tuple[str, tuple[object, ...]]:
+    if terms.drand is None:
+        return "CommitRevealBeacon", (
             *(registry, manager, terms.treasury, terms.bond, terms.reveal_seconds),
             terms.members_min,
-        ),
-        "TaskRegistry": (),
-        "RoundManager": (
-            *(token, registry, at["CommitRevealBeacon"], at["TaskRegistry"]),
-            terms.gas_price_max,
-        ),
-    }
+        )
+    drand, network = terms.drand, terms.drand.network
+    return "DrandBeacon", (
+        *(manager, terms.treasury),
+        (g2_words(network.public_key), network.dst, network.genesis, network.period),
+        *(drand.lead_seconds, drand.prove_seconds),
+    )
 
 
 async def enrol(
     bindings: Bindings, registrar: Sender, bond: Wei, enrolments: Sequence[Enrolment]
 ) -> list[int]:
-    """Admit, register, stake and commit; return the validators' ids in the order given.
+    """Admit, register, stake and, with onions, commit; return the ids in the order given.
 
     Validators of one organisation share its owner, and so one ``Sender``.
     Owners and signers need native coin, the registrar its role. The stake comes from the
@@ -162,7 +196,9 @@ def _admission(bindings: Bindings, one: Enrolment) -> list[Request]:
 
 def _registration(bindings: Bindings, one: Enrolment, allowance: Wei) -> list[Request]:
     registry = bindings.deployment.addresses["StakeRegistry"]
-    keys = (one.organisation, one.signer.address, one.peer)
+    domain = bindings.deployment.stake_domain
+    consent = one.signer.consent(domain, one.owner.address, one.organisation, one.peer)
+    keys = (one.organisation, one.signer.address, one.peer, consent)
     return [
         _setup(bindings, "FlockToken", "approve", registry, allowance),
         _setup(bindings, "StakeRegistry", "register", *keys),

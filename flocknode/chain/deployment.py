@@ -16,6 +16,13 @@ from flocknode.primitives import Address, Digest
 
 CONTRACTS = ("FlockToken", "TaskRegistry", "StakeRegistry", "CommitRevealBeacon", "RoundManager")
 """In the order of their creation (contracts/README.md, "Deployment")."""
+BEACONS = ("CommitRevealBeacon", "DrandBeacon")
+"""A network has one of them, always in the first one's place."""
+
+
+def contract_names(beacon: str) -> tuple[str, ...]:
+    """Return the contracts of a network with this beacon, in the order of their creation."""
+    return tuple(beacon if name in BEACONS else name for name in CONTRACTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,16 @@ class Deployment:
         """What every signed statement binds."""
         return Domain(self.chain_id, self.addresses["RoundManager"])
 
+    @property
+    def beacon(self) -> str:
+        """The name of the network's beacon contract."""
+        return next(name for name in BEACONS if name in self.addresses)
+
+    @property
+    def stake_domain(self) -> Domain:
+        """What a signing key's consent to a registration binds."""
+        return Domain(self.chain_id, self.addresses["StakeRegistry"])
+
     def content(self) -> dict[str, Json]:
         """Return what the network's file says, as JSON values."""
         return {
@@ -48,11 +65,12 @@ class Deployment:
     def parse(cls, content: Json) -> Self:
         """Read what ``content`` gave; raises LookupError, TypeError or ValueError."""
         contracts = content["contracts"]
+        names = contract_names(next((one for one in BEACONS if one in contracts), BEACONS[0]))
         return cls(
             chain_id=int(content["chain_id"]),
             block=int(content["block"]),
-            addresses={name: read_address(contracts[name]["address"]) for name in CONTRACTS},
-            codes={name: _digest(contracts[name]["code"]) for name in CONTRACTS},
+            addresses={name: read_address(contracts[name]["address"]) for name in names},
+            codes={name: _digest(contracts[name]["code"]) for name in names},
         )
 
     def save(self, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from flocknode.chain.abi import load_artifact, read_revert
 from flocknode.chain.client import Json, Rpc
-from flocknode.chain.deployment import CONTRACTS, Deployment
+from flocknode.chain.deployment import Deployment
 from flocknode.chain.errors import RpcFailed, reading
 from flocknode.primitives import Address, Wei
 
@@ -27,7 +27,7 @@ class Reader:
             answer = await self._client.call("eth_call", call, block)
         except RpcFailed as error:
             if isinstance(error.data, str) and error.data.startswith("0x"):
-                artifacts = [load_artifact(name) for name in CONTRACTS]
+                artifacts = [load_artifact(name) for name in self._deployment.addresses]
                 raise read_revert(bytes.fromhex(error.data[2:]), artifacts) from error
             raise
         with reading(f"the answer to {function}"):

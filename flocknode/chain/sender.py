@@ -21,10 +21,12 @@ from flocknode.chain.errors import (
 )
 from flocknode.chain.heads import Header, Heads
 from flocknode.chain.transaction import SignedTransaction, Transaction, read_transaction, sign
+from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import FlockError
+from flocknode.messages.statements import consent_digest
 from flocknode.ports import Outbox
-from flocknode.primitives import Address, Digest, Wei
+from flocknode.primitives import Address, Digest, PeerId, Wei
 
 NOTHING = Wei(0)
 TIP = Wei(10**9)
@@ -110,6 +112,10 @@ class Sender:
     @property
     def address(self) -> Address:
         return self._key.address
+
+    def consent(self, domain: Domain, owner: Address, organisation: Digest, peer: PeerId) -> bytes:
+        """Sign that this key serves ``owner``'s validator under a peer id."""
+        return self._key.sign_digest(consent_digest(domain, owner, organisation, peer))
 
     async def transact(self, request: Request) -> Receipt:
         """Send and wait for the block.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flocknode import __version__
+from flocknode.cli.chain import app as chain_app
 from flocknode.cli.output import INTERRUPTED, Output
 from flocknode.errors import ConfigurationError, FlockError, OperatorError
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train a model together without sharing data: peers, masks, contracts.",
 )
+app.add_typer(chain_app, name="chain")
 
 
 @app.callback()

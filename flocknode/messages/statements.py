@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from flocknode.crypto.eip712 import Domain, encode_word, type_hash, typed_digest
-from flocknode.primitives import Address, Digest
+from flocknode.crypto.hashing import keccak256
+from flocknode.primitives import Address, Digest, PeerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +127,36 @@ class Propose:
     model_root: Digest
 
 
+@dataclass(frozen=True, slots=True)
+class KeyConsent:
+    """A signing key serves an owner's validator under one peer id; StakeRegistry verifies it.
+
+    It proves that the key is held by whoever registers it, so that nobody can take another's.
+    """
+
+    TYPE: ClassVar[str] = "KeyConsent(address owner,bytes32 organisation,bytes32 peerHash)"
+    owner: Address
+    organisation: Digest
+    peer_hash: Digest
+    """Keccak-256 of the peer id's bytes."""
+
+
 RECORD_BYTES = 8 * 32 + 65
 """Length of a leaf of the inclusion tree."""
 
 Statement = Context | SeatKey | Header | Attestation | Include | MaskRoot | Propose
 
 
-def members_of(statement: Statement) -> tuple[int | bytes, ...]:
+def members_of(statement: Statement | KeyConsent) -> tuple[int | bytes, ...]:
     """Return the members in their order; ``astuple`` would copy each of them deeply."""
     return tuple(getattr(statement, field.name) for field in fields(statement))
 
 
-def statement_digest(domain: Domain, statement: Statement) -> Digest:
+def statement_digest(domain: Domain, statement: Statement | KeyConsent) -> Digest:
     """Return the EIP-712 digest that a key signs."""
     return typed_digest(domain, type_hash(statement.TYPE), members_of(statement))
+
+
+def consent_digest(domain: Domain, owner: Address, organisation: Digest, peer: PeerId) -> Digest:
+    """Return what a signing key signs to serve a validator; the domain is StakeRegistry's."""
+    return statement_digest(domain, KeyConsent(owner, organisation, keccak256(peer)))

@@ -68,7 +68,7 @@ class ChainDuties:
         beacon = tip.beacons.get(attempt.opened.request)
         if beacon is None or not beacon.is_settled(tip.timestamp):
             return []
-        call = Draw(self._task) if beacon.has_quorum() else Poke(self._task)
+        call = Draw(self._task) if beacon.is_complete() else Poke(self._task)
         return self._in_turn(call, (beacon.request, call), me, tip, now)
 
     def _settle(

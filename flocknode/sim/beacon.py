@@ -36,7 +36,7 @@ class Seed:
 
 def commit(tx: Transaction, validator: int, tip: Digest, value: int) -> None:
     """Join the beacon with a bond, or replace the onion while no answer is due."""
-    require(tx.sender == signer_of(tx.state, validator), "CommitRevealBeaconNotSigner")
+    require(tx.sender == signer_of(tx, validator), "CommitRevealBeaconNotSigner")
     member = tx.state.members.get(validator)
     require(value == (0 if member else tx.rules.bond), "CommitRevealBeaconWrongBond")
     if member is None:
@@ -101,15 +101,16 @@ def reveal_as_signer(tx: Transaction, number: int, preimage: Digest) -> None:
 
 
 def seed(tx: Transaction, number: int) -> Seed:
-    """Return the value of a request once all, or at the deadline two thirds, have answered."""
+    """Return the value of a request once all have answered; a withheld answer fails it.
+
+    Were it to stand without that answer, the last member would choose between two known values.
+    """
     require(number in tx.state.requests, "CommitRevealBeaconUnknownRequest")
     asked = tx.state.requests[number]
-    answers, asked_for = asked.revealed.bit_count(), len(asked.members)
-    is_over = tx.now >= asked.deadline
-    if answers == asked_for or (is_over and 3 * answers >= 2 * asked_for):
+    if asked.revealed.bit_count() == len(asked.members):
         value = keccak_words(tx.rules.chain_id, tx.rules.beacon, number, asked.entropy)
         return Seed(ready=True, failed=False, value=value)
-    return Seed(ready=False, failed=is_over, value=ZERO_DIGEST)
+    return Seed(ready=False, failed=tx.now >= asked.deadline, value=ZERO_DIGEST)
 
 
 def close(tx: Transaction, limit: int) -> None:

@@ -17,16 +17,20 @@ def draw_committee(
     organisations: Sequence[Digest],
     seats: int,
     excluded: Collection[int] = (),
+    ejected: Collection[int] = (),
 ) -> tuple[int, ...]:
     """Draw ``seats`` validators of distinct organisations, by weight and without replacement.
 
     ``weights`` and ``organisations`` are indexed by validator. An excluded validator excludes its
-    organisation. Raises ``CallReverted`` (StakeRegistryTooFewOrganisations).
+    organisation, an ejected one sits only if nobody else is left. Raises ``CallReverted``
+    (StakeRegistryTooFewOrganisations).
     """
     closed = {organisations[i] for i in excluded}
     in_order = [i for i in _in_index_order(seed, len(weights)) if weights[i] > 0]
+    candidates = [i for i in (*_by_weight(seed, weights, seats), *in_order) if i not in ejected]
+    last = [i for i in in_order if i in ejected]
     committee: list[int] = []
-    for candidate in (*_by_weight(seed, weights, seats), *in_order):
+    for candidate in (*candidates, *last):
         if len(committee) < seats and organisations[candidate] not in closed:
             committee.append(candidate)
             closed.add(organisations[candidate])

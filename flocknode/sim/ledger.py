@@ -1,8 +1,9 @@
 """The contracts as plain Python: the executable reference of contracts/README.md.
 
-One module per contract: ``stakes``, ``beacon``, ``tasks``, and RoundManager in ``rounds`` with
-``seating``, ``schedule``, ``quorums`` and ``pay``. Here they become a chain: calls enter a pending
-block, blocks become final with depth, and the newest ones can be undone.
+One module per contract: ``stakes`` with ``pools`` and ``delegation``, ``beacon``, ``tasks``, and
+RoundManager in ``rounds`` with ``seating``, ``schedule``, ``quorums`` and ``pay``. Here they become
+a chain: calls enter a pending block, blocks become final with depth, and the newest ones can be
+undone.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from flocknode.crypto.hashing import sha256
+from flocknode.crypto.signing import SigningKey
+from flocknode.messages.statements import consent_digest
 from flocknode.primitives import ZERO_DIGEST, Address, Digest, PeerId
 from flocknode.protocol.ledger import (
     AnswerRollCall,
@@ -25,7 +28,7 @@ from flocknode.protocol.ledger import (
     Reveal,
     Settle,
 )
-from flocknode.sim import beacon, pay, rounds, stakes, tasks
+from flocknode.sim import beacon, delegation, pay, rounds, stakes, tasks
 from flocknode.sim.state import (
     Deployment,
     LedgerState,
@@ -91,18 +94,52 @@ class SimulatedLedger:
         self._transact(sender, lambda tx: stakes.admit_organisation(tx, organisation, owner))
 
     def register(
-        self, organisation: Digest, signer: Address, peer: PeerId, *, sender: Address
+        self, organisation: Digest, signer: SigningKey, peer: PeerId, *, sender: Address
     ) -> int:
-        return self._transact(sender, lambda tx: stakes.register(tx, organisation, signer, peer))
+        """Register with the consent of the signing key."""
+        digest = consent_digest(self.rules.stake_domain, sender, organisation, peer)
+        keys = (signer.address, peer, signer.sign_digest(digest))
+        return self._transact(sender, lambda tx: stakes.register(tx, organisation, *keys))
+
+    def rotate_keys(
+        self, validator: int, signer: SigningKey, peer: PeerId, *, sender: Address
+    ) -> None:
+        """Rotate with the consent of the new signing key."""
+        organisation = stakes.organisation_of(self._state, validator)
+        digest = consent_digest(self.rules.stake_domain, sender, organisation, peer)
+        keys = (signer.address, peer, signer.sign_digest(digest))
+        self._transact(sender, lambda tx: stakes.rotate_keys(tx, validator, *keys))
 
     def stake(self, validator: int, amount: int, *, sender: Address) -> None:
-        self._transact(sender, lambda tx: stakes.stake(tx, validator, amount))
+        self._transact(sender, lambda tx: delegation.stake(tx, validator, amount))
 
     def request_unstake(self, validator: int, amount: int, *, sender: Address) -> None:
-        self._transact(sender, lambda tx: stakes.request_unstake(tx, validator, amount))
+        self._transact(sender, lambda tx: delegation.request_unstake(tx, validator, amount))
 
     def withdraw(self, validator: int, *, sender: Address) -> int:
-        return self._transact(sender, lambda tx: stakes.withdraw(tx, validator))
+        return self._transact(sender, lambda tx: delegation.withdraw(tx, validator))
+
+    def delegate(self, validator: int, amount: int, *, sender: Address) -> None:
+        self._transact(sender, lambda tx: delegation.delegate(tx, validator, amount))
+
+    def set_commission(self, validator: int, bps: int, *, sender: Address) -> None:
+        self._transact(sender, lambda tx: delegation.set_commission(tx, validator, bps))
+
+    def claim_rewards(self, validator: int, *, sender: Address) -> int:
+        return self._transact(sender, lambda tx: delegation.claim_rewards(tx, validator))
+
+    def pay_out(self, account: Address, *, sender: Address) -> int:
+        return self._transact(sender, lambda tx: delegation.pay_out(tx, account))
+
+    def pause_entries(self, paused: bool, *, sender: Address) -> None:
+        self._transact(sender, lambda tx: stakes.pause_entries(tx, paused))
+
+    def slash(
+        self, validator: int, amount: int, scope: Digest, finder: Address, *, sender: Address
+    ) -> int:
+        return self._transact(
+            sender, lambda tx: delegation.slash(tx, validator, amount, scope, finder)
+        )
 
     def refresh_weight(self, validator: int, *, sender: Address) -> None:
         self._transact(sender, lambda tx: stakes.refresh_weight(tx, validator))

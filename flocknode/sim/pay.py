@@ -7,7 +7,7 @@ from typing import Final
 from flocknode.crypto.merkle import TreeKind, verify_path
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.primitives import Address, Digest
-from flocknode.sim import stakes
+from flocknode.sim import delegation, stakes
 from flocknode.sim.abi import require
 from flocknode.sim.stakes import give_coins
 from flocknode.sim.state import Phase, Pool, Round, Settlement, Transaction
@@ -108,7 +108,8 @@ def claim_trainer(tx: Transaction, task: int, claims: Sequence[ContributionClaim
 
 
 def claim_seats(tx: Transaction, task: int, validator: int, rounds: Sequence[int]) -> None:
-    """Pay a validator's owner for its seat's bits in settled rounds."""
+    """Pay a validator's owner and delegators for its seat's bits in settled rounds."""
+    amount = 0
     for round_ in rounds:
         settlement = _settlement(tx, task, round_)
         require(validator in settlement.committee, "RoundManagerNotSeated")
@@ -117,8 +118,10 @@ def claim_seats(tx: Transaction, task: int, validator: int, rounds: Sequence[int
         require(not paid >> seat & 1, "RoundManagerAlreadyClaimed")
         tx.state.settlements[task, round_] = replace(settlement, seats_paid=paid | 1 << seat)
         bits_set = (settlement.include_seats >> seat & 1) + (settlement.propose_seats >> seat & 1)
-        owner = stakes.owner_of(tx.state, validator)
-        stakes.give_tokens(tx, owner, bits_set * settlement.seat_share)
+        amount += bits_set * settlement.seat_share
+    if amount:
+        due = delegation.credit_reward(tx, validator, amount)
+        stakes.give_tokens(tx, stakes.owner_of(tx.state, validator), due)
 
 
 def refund(tx: Transaction, task: int, gas: int) -> None:

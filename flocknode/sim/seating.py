@@ -89,17 +89,20 @@ def _choose(tx: Transaction, task: int, attempt: Round, seed: Digest) -> tuple[i
 
 def _with_gaps_filled(tx: Transaction, attempt: Round, seed: Digest) -> tuple[int, ...]:
     """Return the present, then as many others as there are, then no-shows for what is left."""
-    present = tuple(v for v in attempt.committee if v not in attempt.no_shows)
+    absent = tuple(
+        v for v in attempt.committee if v in attempt.no_shows or stakes.is_unfit(tx.state, v)
+    )
+    present = tuple(v for v in attempt.committee if v not in absent)
     others = stakes.eligible_organisations(tx.state, attempt.committee)
-    fresh = stakes.draw(tx, seed, min(others, len(attempt.no_shows)), attempt.committee)
-    return (*present, *fresh, *attempt.no_shows[: len(attempt.no_shows) - len(fresh)])
+    fresh = stakes.draw(tx, seed, min(others, len(absent)), attempt.committee)
+    return (*present, *fresh, *absent[: len(absent) - len(fresh)])
 
 
 def _seat(
     tx: Transaction, task: int, attempt: Round, seed: Digest, committee: tuple[int, ...]
 ) -> None:
     """Start an attempt with its committee seated; every statement will bind its ctx."""
-    signers = tuple(tx.state.validators[v].signer for v in committee)
+    signers = tuple(stakes.signer_of(tx, v) for v in committee)
     context = Context(
         task=task,
         round=attempt.round,

@@ -20,7 +20,7 @@ def enrol(ledger: SimulatedLedger, validators: Sequence[SimulatedNode]) -> None:
         me = node.key.address
         ledger.mint(me, 10**24)
         ledger.admit_organisation(organisation, me, sender=ledger.rules.registrar)
-        validator = ledger.register(organisation, me, node.peer, sender=me)
+        validator = ledger.register(organisation, node.key, node.peer, sender=me)
         ledger.stake(validator, (1 + number) * 10**20, sender=me)
         ledger.refresh_weight(validator, sender=me)
         ledger.commit(validator, node.onion[-1], ledger.rules.bond, sender=me)

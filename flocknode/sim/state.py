@@ -12,6 +12,7 @@ from flocknode.crypto.eip712 import Domain
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import ZERO_DIGEST, Address, Digest, PeerId
 from flocknode.protocol.ledger import LedgerEvent, ProposalAccepted, SetAccepted
+from flocknode.sim.pools import Pool as StakePool
 
 ZERO_ADDRESS = Address(bytes(20))
 
@@ -25,11 +26,16 @@ class Deployment:
     beacon: Address = field(default=Address(b"\x02" * 20))
     registrar: Address = field(default=Address(b"\x03" * 20))
     treasury: Address = field(default=Address(b"\x04" * 20))
+    stake_registry: Address = field(default=Address(b"\x05" * 20))
+    slashing_manager: Address = field(default=Address(b"\x06" * 20))
+    guardian: Address = field(default=Address(b"\x07" * 20))
     stake_min: int = 10**18
     """Stake below it has no weight."""
     stake_cap: int = 1_000 * 10**18
     """Stake of one organisation that counts."""
     unbonding_seconds: int = 7 * 86400
+    slash_cap_bps: int = 5_000
+    """What slashes of one scope take at most, of what the validator held at the first of them."""
     bond: int = 10**17
     """Native coin that a beacon member pledges; a missing reveal forfeits it."""
     reveal_seconds: int = 60
@@ -42,18 +48,80 @@ class Deployment:
     def domain(self) -> Domain:
         return Domain(self.chain_id, self.round_manager)
 
+    @property
+    def stake_domain(self) -> Domain:
+        """What a key's consent to a registration binds."""
+        return Domain(self.chain_id, self.stake_registry)
+
+
+@dataclass(frozen=True, slots=True)
+class Commission:
+    """The owner's share of what delegators earn, in hundredths of a percent."""
+
+    bps: int = 0
+    following: int = 0
+    following_at: int = 0
+
+    def at(self, now: int) -> int:
+        return self.bps if now < self.following_at else self.following
+
 
 @dataclass(frozen=True, slots=True)
 class Validator:
     owner: Address
     organisation: Digest
     signer: Address
+    """Who signs from ``since`` on."""
     peer: PeerId
-    stake: int = 0
-    unbonding: int = 0
-    release_at: int = 0
+    since: int = 0
+    tenures: tuple[tuple[Address, int], ...] = ()
+    """Signers of the past, each with the time until which it signed."""
+    commission: Commission = field(default_factory=Commission)
+    pool: StakePool = field(default_factory=StakePool)
     weight: int = 0
     """Weight in the draw: the capped stake when it was last brought up to date."""
+    ejected: bool = False
+    """Slashed while weights were frozen: drawn only if nobody else is left."""
+
+    @property
+    def stake(self) -> int:
+        """Own and delegated stake."""
+        return self.pool.value_of(self.pool.bonded)
+
+    @property
+    def unbonding(self) -> int:
+        return self.pool.value_of(self.pool.unbonding)
+
+    def signer_at(self, time: int) -> Address:
+        """Return who signed at ``time``: what a committee drawn then is bound to."""
+        past = (signer for signer, until in self.tenures if until > time)
+        return self.signer if self.since <= time else next(past)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A request to unbond."""
+
+    shares: int
+    release_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What one holder has on one validator."""
+
+    shares: int = 0
+    accrued: int = 0
+    """Of the pool when what was earned was last credited."""
+    leaving: tuple[Leaving, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlashScope:
+    """What slashes of one validator in one round may take and have taken."""
+
+    limit: int
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +241,13 @@ class LedgerState:
     pools: dict[int, Pool] = field(default_factory=dict)
     refunds: dict[Address, int] = field(default_factory=dict)
     tokens: dict[Address, int] = field(default_factory=dict)
+    positions: dict[tuple[int, Address], Position] = field(default_factory=dict)
+    scopes: dict[tuple[int, Digest], SlashScope] = field(default_factory=dict)
+    credits: dict[Address, int] = field(default_factory=dict)
+    """Tokens that the stake registry owes by name."""
+    owed: int = 0
+    """All that it owes: the credits, and what delegators have earned and not claimed."""
+    entries_paused: bool = False
     coins: dict[Address, int] = field(default_factory=dict)
     """Native coin that the contracts paid out."""
     freezes: int = 0

@@ -10,6 +10,7 @@ from flocknode.chain.bindings import Bindings
 from flocknode.chain.claims import ContributionClaim, claim_seats, claim_trainer, withdraw_refund
 from flocknode.chain.deploy import (
     COIN,
+    DrandTerms,
     Enrolment,
     NetworkTerms,
     TaskPlan,
@@ -215,12 +216,12 @@ async def pass_time(bench, seconds: int) -> None:
     await bench.heads.beyond((await bench.heads.beyond(bench.heads.newest.digest)).digest)
 
 
-async def set_up(bench) -> Network:
+async def set_up(bench, drand: DrandTerms | None = None) -> Network:
     keys = [new_signing_key() for _ in range(2 * VALIDATORS)]
     started = trio.current_time()
     faucet = Sender(bench.client, bench.heads, bench.chain.faucet, bench.chain.chain_id)
     creator = await bench.sender()
-    terms = NetworkTerms(registrar=faucet.address, treasury=faucet.address)
+    terms = NetworkTerms(registrar=faucet.address, treasury=faucet.address, drand=drand)
     deployment = await deploy_contracts(bench.client, faucet, bench.chain.chain_id, terms)
     await fund(faucet, [key.address for key in keys], Wei(100 * COIN))
     bindings = Bindings(deployment)
@@ -234,7 +235,7 @@ async def set_up(bench) -> Network:
             organisation=keccak256(b"organisation %d" % i),
             peer=peers[i],
             stake=Wei(5_000 * COIN),
-            onion_tip=onions[i].tip,
+            onion_tip=None if drand else onions[i].tip,
         )
         for i in range(VALIDATORS)
     ]

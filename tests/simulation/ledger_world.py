@@ -117,11 +117,11 @@ class World:
         name = digest(organisation or f"organisation {validator}")
         ledger, cold = self.ledger, owner(validator)
         ledger.admit_organisation(name, cold, sender=ledger.rules.registrar)
-        signer = key(f"signer {validator}").address
-        ledger.register(name, signer, PeerId(b"peer"), sender=cold)
+        hot = key(f"signer {validator}")
+        ledger.register(name, hot, PeerId(b"peer"), sender=cold)
         ledger.mint(cold, 100 * ETHER)
         ledger.stake(validator, 100 * ETHER, sender=cold)
-        ledger.commit(validator, onion(validator, 0), ledger.rules.bond, sender=signer)
+        ledger.commit(validator, onion(validator, 0), ledger.rules.bond, sender=hot.address)
 
     @property
     def now(self) -> int:

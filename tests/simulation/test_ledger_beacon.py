@@ -86,7 +86,7 @@ def test_joining_takes_weight_bond_and_a_new_organisation():
     world = World()
     ledger, bond = world.ledger, world.ledger.rules.bond
     tip = digest("tip")
-    second = ledger.register(digest("organisation 0"), signer(20), b"peer", sender=owner(0))
+    second = ledger.register(digest("organisation 0"), key("signer 20"), b"peer", sender=owner(0))
     with refused("NotSigner"):
         ledger.commit(second, tip, bond, sender=owner(0))
     with refused("WrongBond"):

@@ -110,10 +110,11 @@ def test_draw_names_nine_validators_and_their_signers():
     assert attempt.signers == tuple(key(f"signer {v}").address for v in attempt.committee)
 
 
-def test_a_beacon_below_quorum_is_asked_again_without_the_silent():
+@pytest.mark.parametrize("missing", [1, 5])
+def test_a_draw_with_withheld_reveals_repeats_without_the_silent(missing):
     world = World()
     world.apply(OpenRound(TASK))
-    silent = world.pending.members[:5]
+    silent = world.pending.members[:missing]
     world.reveal(*silent)
     with refused("RoundManagerNothingDue"):
         world.apply(Poke(TASK))
@@ -126,14 +127,14 @@ def test_a_beacon_below_quorum_is_asked_again_without_the_silent():
     assert world.ledger.state.freezes == 0
 
 
-def test_two_thirds_of_the_reveals_suffice_at_the_deadline():
+def test_nothing_is_drawn_while_one_reveal_is_missing():
     world = World()
     world.apply(OpenRound(TASK))
-    world.reveal(0, 1, 2, 3)
-    with refused("RoundManagerBeaconNotReady"):
-        world.apply(Draw(TASK))
-    world.at(world.pending.deadline)
-    world.apply(Draw(TASK))
+    world.reveal(0)
+    for _ in range(2):
+        with refused("RoundManagerBeaconNotReady"):
+            world.apply(Draw(TASK))
+        world.at(world.pending.deadline)
 
 
 # Inclusion.

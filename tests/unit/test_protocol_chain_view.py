@@ -93,15 +93,22 @@ def test_old_requests_are_forgotten():
 
 
 @pytest.mark.parametrize(
-    ("revealed", "timestamp", "settled", "quorum"),
-    [((0,), 99, False, False), ((0, 1), 99, False, True), ((0, 1), 100, True, True)],
+    ("members", "revealed", "timestamp", "settled", "complete"),
+    [
+        ((0, 1), (0,), 99, False, False),
+        ((0, 1), (0,), 100, True, False),
+        ((0, 1), (0, 1), 99, True, True),
+        ((), (), 99, False, False),
+        ((), (), 100, True, False),
+        ((), (0,), 99, True, True),
+    ],
 )
 def test_request_is_settled_by_the_last_answer_or_the_deadline(
-    revealed, timestamp, settled, quorum
+    members, revealed, timestamp, settled, complete
 ):
-    view = after(BeaconRequested(5, (0, 1, 2), 100), *(BeaconRevealed(5, m) for m in revealed))
+    view = after(BeaconRequested(5, members, 100), *(BeaconRevealed(5, m) for m in revealed))
     assert view.beacons[5].is_settled(timestamp) is settled
-    assert view.beacons[5].has_quorum() is quorum
+    assert view.beacons[5].is_complete() is complete
 
 
 def test_final_view_stays_behind_the_tip():

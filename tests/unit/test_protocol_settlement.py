@@ -77,9 +77,9 @@ def test_draw_follows_the_last_answer():
     assert calls(3, tip) == [Draw(1)]
 
 
-def test_two_thirds_of_the_answers_are_enough_at_the_deadline():
-    assert calls(3, view(DEADLINE, [asked(0, 1)], opened=opened())) == [Draw(1)]
-    assert calls(3, view(DEADLINE, [asked(0)], opened=opened())) == [Poke(1)]
+def test_a_draw_with_a_withheld_answer_is_repeated_at_the_deadline():
+    assert calls(3, view(DEADLINE, [asked(0, 1)], opened=opened())) == [Poke(1)]
+    assert calls(3, view(DEADLINE, [asked(0, 1, 2)], opened=opened())) == [Draw(1)]
 
 
 def test_draw_waits_for_the_request_of_its_own_round():

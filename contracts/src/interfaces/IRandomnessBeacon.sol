@@ -3,7 +3,10 @@ pragma solidity 0.8.30;
 
 interface IRandomnessBeacon {
     /// @notice A request names entropy that does not exist yet.
+    /// @param members who must answer; without members one answer, from anyone, decides
     event BeaconRequested(uint256 indexed request, bytes32 context, uint256[] members, uint256 deadline);
+    /// @notice A request has an answer; `member` is 0 where it has no members.
+    event BeaconRevealed(uint256 indexed request, uint256 indexed member);
 
     /// @notice Ask for entropy. Consumer only. Ids count from 1. The value paid is shared by those who answer.
     function request(bytes32 context) external payable returns (uint256 id);
@@ -15,13 +18,12 @@ interface IRandomnessBeacon {
     function duties() external view returns (uint256);
 
     /// @notice value = keccak256(abi.encode(chainid, address(this), id, entropy)) once ready, the context being part of the
-    /// entropy; `failed`: below the quorum at the deadline.
+    /// entropy; `failed`: an answer was missing at the deadline.
     function seed(uint256 id) external view returns (bool ready, bool failed, bytes32 value);
 }
 
 interface ICommitRevealBeacon is IRandomnessBeacon {
     event OnionCommitted(uint256 indexed member, bytes32 tip);
-    event BeaconRevealed(uint256 indexed request, uint256 indexed member);
     event BondForfeited(uint256 indexed request, uint256 indexed member, uint256 amount);
     event MemberLeft(uint256 indexed member, address indexed recipient, uint256 amount);
     event RevealsPaid(uint256 indexed member, address indexed recipient, uint256 amount);
@@ -74,4 +76,47 @@ interface ICommitRevealBeacon is IRandomnessBeacon {
         external
         view
         returns (uint256[] memory members, uint256 revealed, uint256 deadline, uint256 feePerReveal);
+}
+
+/// @notice A drand network: its key and its clock.
+struct DrandNetwork {
+    bytes publicKey; // 256 bytes, a point of G2 as in EIP-2537
+    bytes dst; // domain separation tag of the hash to the curve, at most 64 bytes
+    uint64 genesis; // when round 1 was published, in Unix seconds
+    uint64 period; // seconds from one round to the next
+}
+
+interface IDrandBeacon is IRandomnessBeacon {
+    /// @notice A request waits for this round, which nobody can know yet.
+    event DrandRoundNamed(uint256 indexed request, uint256 indexed round);
+    event DrandRoundProven(uint256 indexed round, address indexed prover, bytes32 randomness);
+    event FeePaid(address indexed account, uint256 amount);
+
+    error DrandBeaconConfiguration();
+    error DrandBeaconNotConsumer(address caller);
+    error DrandBeaconUnknownRequest(uint256 request);
+    error DrandBeaconWrongSignature(uint64 round);
+    error DrandBeaconNothingDue();
+    error DrandBeaconPaymentFailed();
+
+    /// @notice Bring the signature of a round that requests wait for. Anyone; the first is paid the round's fee.
+    /// @param signature the point of G1, x and y of 48 bytes each
+    function prove(uint64 round, bytes calldata signature) external;
+
+    /// @notice Pay what `account` has earned by proofs, or the treasury what nobody earned. Anyone.
+    function payOut(address account) external;
+
+    /// @notice The round's randomness as drand publishes it, SHA-256 of the compressed signature. Reverts for any signature
+    /// but the one that the network's key gives this round.
+    function verify(uint64 round, bytes calldata signature) external view returns (bytes32 randomness);
+
+    /// @notice When a round is published, in Unix seconds.
+    function timeOf(uint64 round) external view returns (uint256);
+    /// @notice The round that the next request would name.
+    function nextRound() external view returns (uint64);
+    /// @notice The round that a request waits for, and when it fails.
+    function requestOf(uint256 id) external view returns (uint64 round, uint256 deadline);
+    /// @notice The randomness of a proven round, or zero.
+    function randomnessOf(uint64 round) external view returns (bytes32);
+    function creditOf(address account) external view returns (uint256);
 }

@@ -5,7 +5,7 @@ import {SumTree} from "./SumTree.sol";
 
 /// @title Seating: a draw without replacement, weighted, with one seat for each organisation
 /// @dev Rejecting duplicates gives the distribution of sequential sampling without replacement. A draw ends after
-/// 8 * seats attempts; the seats left are filled in index order from a start that the seed names.
+/// 8 * seats attempts; the seats left are filled in index order from a start that the seed names, last by the ejected.
 library Seating {
     using SumTree for SumTree.Tree;
 
@@ -13,6 +13,8 @@ library Seating {
     struct Seat {
         address signer;
         uint32 organisation;
+        uint40 since; // from when on `signer` signs
+        bool ejected; // slashed while weights were frozen
     }
 
     /// @dev A draw in progress. Taken organisations are a list, since at most a few dozen seats exist.
@@ -40,7 +42,9 @@ library Seating {
             d.taken[d.takenCount++] = seats[excluded[i]].organisation;
         }
         _sample(d, tree, seats, seed);
-        if (d.found < wanted) _fill(d, tree, seats, seed, validators);
+        if (d.found < wanted) _fill(d, tree, seats, seed, validators, false);
+        // Weights are frozen, so whoever is slashed now would block the draw for all where nobody else is left.
+        if (d.found < wanted) _fill(d, tree, seats, seed, validators, true);
         if (d.found < wanted) revert StakeRegistryTooFewOrganisations(d.found, wanted);
         return d.ids;
     }
@@ -55,7 +59,7 @@ library Seating {
         uint256 wanted = d.ids.length;
         for (uint256 i = 0; i < 8 * wanted && d.found < wanted; ++i) {
             uint256 id = tree.find(height, uint256(keccak256(abi.encode(seed, i))) % total);
-            _take(d, id, seats[id].organisation);
+            if (!seats[id].ejected) _take(d, id, seats[id].organisation);
         }
     }
 
@@ -64,13 +68,14 @@ library Seating {
         SumTree.Tree storage tree,
         mapping(uint256 => Seat) storage seats,
         bytes32 seed,
-        uint256 validators
+        uint256 validators,
+        bool ejected
     ) private view {
         if (validators == 0) return;
         uint256 start = uint256(keccak256(abi.encode(seed, "fill"))) % validators;
         for (uint256 j = 0; j < validators && d.found < d.ids.length; ++j) {
             uint256 id = (start + j) % validators;
-            if (tree.weightAt(id) != 0) _take(d, id, seats[id].organisation);
+            if (seats[id].ejected == ejected && tree.weightAt(id) != 0) _take(d, id, seats[id].organisation);
         }
     }
 
