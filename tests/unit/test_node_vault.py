@@ -11,7 +11,7 @@ from flocknode.model.stages import ModelDelta
 from flocknode.model.words import ring_words
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.secrets import attempt_name
-from flocknode.node.vault import BlobGone, SecretGone, Vault
+from flocknode.node.vault import BytesGone, SecretGone, Vault
 from flocknode.privacy.masking import sum_masks
 from flocknode.protocol.effects import (
     ComputeAggregate,
@@ -33,7 +33,7 @@ KEYS = [SealingKey(sha256(b"seat %d" % seat)) for seat in range(9)]
 
 def test_aggregate_of_bytes_that_left_the_store_is_refused():
     root = sha256(b"long gone")
-    with pytest.raises(BlobGone):
+    with pytest.raises(BytesGone):
         Vault(MemoryBlobs()).compute_aggregate(ComputeAggregate(US.seating, (root,), (), 1))
 
 
