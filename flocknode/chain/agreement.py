@@ -42,7 +42,7 @@ class Agreement:
         if other:
             self._say(
                 f"round {drawn.round}, attempt {drawn.attempt}: {' and '.join(other)} report"
-                f" another draw than was followed ({' and '.join(same) or 'nobody'} confirm it);"
+                f" another draw than was followed (confirmed by {' and '.join(same) or 'nobody'});"
                 " no part is taken in it"
             )
         elif len(same) < self._needed:
