@@ -115,11 +115,11 @@ def _run_nodes(directories: list[Path], output: Output) -> int:
 
     from flocknode.cli.run import run_nodes
 
-    # Libraries log each failed dial as an error; the node says itself what matters.
     logging.basicConfig(
-        level=logging.CRITICAL, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s"
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s"
     )
-    logging.getLogger("flocknode").setLevel(logging.INFO)
+    # It logs each failed dial as an error; the node dials again and says what matters.
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     return trio.run(run_nodes, directories, output)
 
 
