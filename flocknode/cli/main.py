@@ -171,6 +171,8 @@ def _run_nodes(directories: list[Path], output: Output) -> int:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s"
     )
+    # It logs each failed dial as an error; the node dials again and says what matters.
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     return trio.run(run_nodes, directories, output)
 
 

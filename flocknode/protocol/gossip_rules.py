@@ -4,6 +4,7 @@ ACCEPT is to return; IGNORE is nobody's fault; REJECT is the sender's and costs 
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from flocknode.crypto.errors import SignatureError
 from flocknode.crypto.hashing import capsules_hash, headers_hash, seeds_hash, sha256
@@ -26,6 +27,8 @@ from flocknode.messages.wire import (
 from flocknode.primitives import Address, Digest, PeerId
 from flocknode.protocol.capsule_slips import present_seats
 from flocknode.protocol.seating import Seating
+
+Part = TypeVar("Part", SeatKeyMessage, AttestationMessage)
 
 
 class GossipIgnore(FlockError):
@@ -92,13 +95,7 @@ def check_bundle(bundle: SeatKeyBundle, seating: Seating) -> tuple[SeatKeyMessag
     """Return the sealing keys of a bundle, each checked as if it had come alone."""
     keys: list[SeatKeyMessage] = []
     for data in bundle.keys:
-        # [REJECT] Every part of a bundle is a sealing key of this attempt.
-        try:
-            key = decode(data)
-        except CodecError as error:
-            raise GossipReject("undecodable key in a bundle") from error
-        if not isinstance(key, SeatKeyMessage) or key.ctx != seating.ctx:
-            raise GossipReject("stranger in a bundle of keys")
+        key = _open_part(data, SeatKeyMessage, seating)
         # [REJECT] A bundle names each seat once, in the order of seats.
         if keys and key.seat <= keys[-1].seat:
             raise GossipReject("a bundle out of order")
@@ -107,6 +104,17 @@ def check_bundle(bundle: SeatKeyBundle, seating: Seating) -> tuple[SeatKeyMessag
     if not seating.has_column_majorities({key.seat for key in keys}):
         raise GossipReject("a bundle for too few seats")
     return tuple(keys)
+
+
+def _open_part(data: bytes, kind: type[Part], seating: Seating) -> Part:
+    # [REJECT] Every part of a bundle is of the bundle's kind and of this attempt.
+    try:
+        part = decode(data)
+    except CodecError as error:
+        raise GossipReject("undecodable part of a bundle") from error
+    if not isinstance(part, kind) or part.ctx != seating.ctx:
+        raise GossipReject("stranger in a bundle")
+    return part
 
 
 def check_header(header: ContributionHeader, seating: Seating) -> ValidContribution:
@@ -153,17 +161,7 @@ def check_attestation(message: AttestationMessage, seating: Seating) -> Attestat
 
 def open_attestations(bundle: AttestationBundle, seating: Seating) -> list[AttestationMessage]:
     """Return the attestations of a bundle; each is still to be checked if it says anything new."""
-    found = []
-    for data in bundle.attestations:
-        # [REJECT] Every part of a bundle is an attestation of this attempt.
-        try:
-            message = decode(data)
-        except CodecError as error:
-            raise GossipReject("undecodable attestation in a bundle") from error
-        if not isinstance(message, AttestationMessage) or message.ctx != seating.ctx:
-            raise GossipReject("stranger in a bundle of attestations")
-        found.append(message)
-    return found
+    return [_open_part(data, AttestationMessage, seating) for data in bundle.attestations]
 
 
 def check_named_once(headers: tuple[Digest, ...]) -> tuple[Digest, ...]:

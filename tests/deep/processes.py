@@ -45,16 +45,25 @@ class Process:
         while True:
             await self._may_start.wait()
             self.process = await trio.lowlevel.open_process(
-                self.command, stderr=subprocess.PIPE, env=environment
+                self.command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
             )
             self.starts += 1
             try:
-                await self._read(self.process.stderr)
+                await self._read(self.process.stdout)
             finally:
                 with trio.CancelScope(shield=True):
                     self.process.kill()
                     await self.process.wait()
-                    await self.process.stderr.aclose()
+                    await self.process.stdout.aclose()
+
+    async def ready(self, nodes: int) -> None:
+        """Wait until that many nodes run."""
+        place = 0
+        for _ in range(nodes):
+            place = await self.says('"event": "node"', place)
 
     def kill(self) -> None:
         assert self.process is not None
@@ -168,6 +177,9 @@ async def opened_field(directory: Path, options: DemoOptions, victim: int) -> As
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(field.victim.run)
                 nursery.start_soon(field.others.run)
+                # Who is not there when the beacon asks loses its bond.
+                await field.victim.ready(1)
+                await field.others.ready(len(directories))
                 field.watcher = await watch(stage)
                 yield field
                 nursery.cancel_scope.cancel()

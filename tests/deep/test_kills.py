@@ -60,6 +60,20 @@ async def test_killed_node_comes_back_and_rounds_settle(
         assert await stakes_of(field.stage) == stakes
 
 
+async def test_idle_node_ends_within_five_seconds_of_sigterm(
+    tmp_path: Path, record_property
+) -> None:
+    async with opened_field(tmp_path, replace(FIELD, keep=tmp_path), SEAT) as field:
+        with trio.fail_after(SETTLE_SECONDS):
+            await field.settled()
+        field.victim.hold()
+        process, asked = field.victim.process, trio.current_time()
+        process.terminate()
+        with trio.fail_after(5):
+            assert await process.wait() == 0
+        record_property("seconds", round(trio.current_time() - asked, 1))
+
+
 @pytest.mark.parametrize("kind", ["pyevm", "anvil"])
 @pytest.mark.parametrize("marker", [*PHASES["seat"], "sends ProposeModel", "sends Settle"])
 async def test_killed_chain_comes_back_and_rounds_settle(

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from flocknode.crypto.hashing import mask_commitment, sha256
+from flocknode.messages.codec import encode
 from flocknode.messages.statements import Header, MaskRoot, statement_digest
-from flocknode.messages.wire import IncludeVote, MaskRootMessage, ProposeVote
-from flocknode.protocol.effects import ServeMaskSum, Sign
+from flocknode.messages.wire import AttestationBundle, IncludeVote, MaskRootMessage, ProposeVote
+from flocknode.protocol.effects import Send, ServeMaskSum, Sign
 from flocknode.protocol.ledger import AttemptAborted, CommitteeDrawn, SetAccepted, TaskPaused
 from flocknode.sim.state import Phase
 from flocknode.sim.world import TASK
@@ -104,6 +105,28 @@ def test_after_an_abort_those_who_were_there_sit_in_other_columns():
     assert [after.index(v) % 2 for v in before if v in present] != [
         place % 2 for place, v in enumerate(before) if v in present
     ]
+
+
+def test_forwarding_costs_a_calm_round_nothing_and_a_slow_one_a_bundle_for_each_seat_and_growth():
+    def bundles(world):
+        sent = []
+
+        def watch(_, effect):
+            if isinstance(effect, Send) and isinstance(effect.message, AttestationBundle):
+                sent.append(len(encode(effect.message)))
+            return False
+
+        world.after_effect = watch
+        settle(world)
+        return sent
+
+    assert bundles(calm_world(31, trainers=4)) == []
+    waiting = calm_world(31, trainers=4)
+    waiting.crash(waiting.trainers[0])
+    sent = bundles(waiting)
+    # Three trainers come at most one by one, and nine seats tell of each growth once.
+    assert 9 <= len(sent) <= 9 * 3
+    assert max(sent) < 8 * (4 * 40 + 150)
 
 
 # Two seats of one column.

@@ -128,9 +128,9 @@ def test_empty_bundle_is_rejected():
 @pytest.mark.parametrize(
     ("part", "why"),
     [
-        (b"rubbish", "undecodable key in a bundle"),
-        (encode(WantKeys(US.ctx)), "stranger in a bundle of keys"),
-        (encode(replace(US.seat_key(8), ctx=DIGEST)), "stranger in a bundle of keys"),
+        (b"rubbish", "undecodable part of a bundle"),
+        (encode(WantKeys(US.ctx)), "stranger in a bundle"),
+        (encode(replace(US.seat_key(8), ctx=DIGEST)), "stranger in a bundle"),
         (encode(replace(US.seat_key(8), key=bytes(32))), "signature of somebody else"),
     ],
 )
