@@ -12,7 +12,7 @@ from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryBans
 from flocknode.p2p import Network
 from flocknode.sim.world import World
-from tests.builders import patient_windows, task_terms
+from tests.builders import task_terms
 
 HOSTS = 24
 IDLE_SECONDS = 30
@@ -154,8 +154,7 @@ def test_five_hundred_rounds_without_training_leave_nothing_behind() -> None:
         seats_per_column=1,
         trainers=3,
         trainers_min=2,
-        rounds=ROUNDS,
-        windows=patient_windows(),
+        rounds=2 * ROUNDS,
     )
     world = World(seed=0, terms=terms, validators=4)
     open_before = descriptors()
