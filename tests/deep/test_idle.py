@@ -5,6 +5,7 @@ import resource
 import time
 from pathlib import Path
 
+import pytest
 import trio
 
 from flocknode.messages.verdict import Verdict
@@ -19,6 +20,12 @@ IDLE_SECONDS = 30
 CORE_SHARE_MAX = 0.10
 ROUNDS = 500
 TOPIC = "round"
+
+
+@pytest.fixture(autouse=True)
+def patient_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of connections with both ends in one process take a while to close."""
+    monkeypatch.setattr("flocknode.p2p.host.CLOSE_SECONDS", 60.0)
 
 
 def open_hosts(count: int) -> list[Network]:

@@ -53,6 +53,7 @@ class Network:
         self.published = []
         self.members = self.kept = frozenset()
         self.faults = []
+        self.fetched, self.blobs = [], {}
         self.deliver, self.incoming = trio.open_memory_channel(100)
 
     async def publish(self, topic, payload):
@@ -64,8 +65,11 @@ class Network:
         self.sent.append((peer, payload))
         return not self.broken
 
-    async def fetch(self, *_):
-        raise PortError
+    async def fetch(self, root, _kind, _length, _holders, draft):
+        self.fetched.append(root)
+        if root not in self.blobs:
+            raise PortError
+        draft.append(self.blobs[root])
 
     def admit(self, members):
         self.members = members
@@ -146,6 +150,7 @@ class Node:
             clock=lambda: DRAWN_AT + clock.current_time(),
         )
         self.machine = machine
+        self.blobs = blobs
 
     @asynccontextmanager
     async def running(self):
@@ -258,6 +263,18 @@ async def test_retry_of_a_round_does_not_train_again(autojump_clock):
         seating = replace(US.seating, drawn=again)
         assert node.machine.attempt.seating.ctx == seating.ctx
         assert node.machine.attempt.contributor._trained
+        assert node.trainer.trained == 1
+
+
+async def test_model_that_had_to_make_room_is_pulled_again_and_trained_from(autojump_clock):
+    delta = ModelDelta(np.zeros(US.terms.integers.words))
+    async with trainer(autojump_clock, delta=delta).running() as node:
+        node.blobs.discard(MODEL_ROOT)
+        await node.draw()
+        assert node.trainer.trained == 0
+        node.network.blobs[MODEL_ROOT] = MODEL
+        await trio.sleep(5)
+        assert node.network.fetched == [MODEL_ROOT]
         assert node.trainer.trained == 1
 
 

@@ -11,9 +11,16 @@ from flocknode.model.stages import ModelDelta
 from flocknode.model.words import ring_words
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.secrets import attempt_name
-from flocknode.node.vault import SecretGone, Vault
+from flocknode.node.vault import BytesGone, SecretGone, Vault
 from flocknode.privacy.masking import sum_masks
-from flocknode.protocol.effects import MaskDelta, OpenCapsule, Reseal, ServeMaskSum, SumMasks
+from flocknode.protocol.effects import (
+    ComputeAggregate,
+    MaskDelta,
+    OpenCapsule,
+    Reseal,
+    ServeMaskSum,
+    SumMasks,
+)
 from tests.consortium import consortium, draw
 
 US = consortium()
@@ -200,6 +207,13 @@ def test_resealed_seed_opens_at_the_mate():
     )
     order = opening(public, capsule=resealed.capsule, seat=SEAT + 3)
     assert mate.open_capsule(order).valid
+
+
+def test_aggregate_without_a_vector_that_made_room_names_it():
+    gone = sha256(b"gone")
+    with pytest.raises(BytesGone) as caught:
+        Vault(MemoryBlobs()).compute_aggregate(ComputeAggregate(US.seating, (gone,), (), 1))
+    assert caught.value.roots == (gone,)
 
 
 def test_destroyed_secrets_are_gone():
