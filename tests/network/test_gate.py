@@ -41,8 +41,7 @@ async def test_who_is_no_member_any_more_is_let_go():
         link(c, a)
         await eventually(lambda: a.linked() == {b.peer, c.peer})
         a.admit(frozenset({c.peer}))
-        await eventually(lambda: a._host.connected() == {c.peer})
-        assert a.linked() == {c.peer}
+        await eventually(lambda: a._host.connected() == a.linked() == {c.peer})
 
 
 async def test_no_member_is_dialled_neither():

@@ -161,7 +161,7 @@ async def test_link_reopens_after_the_peer_restarts():
         assert not a.send(b.peer, b"into the void")
         again = node(2, listen)
         async with running(again):
-            await eventually(lambda: again.linked() == {a.peer})
+            await eventually(lambda: again.linked() == {a.peer} and a.linked() == {b.peer})
             assert a.send(b.peer, b"welcome back")
             assert (await hear(again)).payload == b"welcome back"
 
