@@ -195,6 +195,15 @@ async def test_host_leaves_no_thread_behind():
     assert threading.active_count() <= before
 
 
+async def test_what_the_library_calls_an_error_is_not_told_the_operator(capfd):
+    a, b = node(1), node(2)
+    async with running(a):
+        a.know({b.peer: "/ip4/127.0.0.1/tcp/1"})
+        with pytest.raises(PeerUnreachableError):
+            await a._host.connect(b.peer)
+    assert capfd.readouterr().err == ""
+
+
 async def test_peer_that_closes_while_it_is_written_to_is_survived():
     a, b = node(1), node(2)
     async with running(a, b):
