@@ -26,7 +26,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
         ],
     ),
     "core": (90, [[*PYTEST, "tests/unit", "tests/property"]]),
-    "network": (60, [[*PYTEST, *BOTH_CORES, "tests/network"]]),
+    "network": (60, [[*PYTEST, "tests/network"]]),
     "contracts": (
         90,
         [
