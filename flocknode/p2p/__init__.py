@@ -1,5 +1,6 @@
 """One node's place in the network. libp2p lives here and nowhere else."""
 
+import logging
 import warnings
 
 with warnings.catch_warnings():
@@ -18,6 +19,9 @@ from flocknode.p2p.faults import (
 from flocknode.p2p.identity import parse_address, peer_of, peer_text
 from flocknode.p2p.network import Frame, Network
 from flocknode.p2p.serving import BlobSource
+
+# It calls an error what this package expects, translates and tries again.
+logging.getLogger("libp2p").addHandler(logging.NullHandler())
 
 __all__ = [
     "BlobSource",

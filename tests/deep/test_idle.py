@@ -5,6 +5,7 @@ import resource
 import time
 from pathlib import Path
 
+import pytest
 import trio
 
 from flocknode.messages.verdict import Verdict
@@ -12,13 +13,19 @@ from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryBans
 from flocknode.p2p import Network
 from flocknode.sim.world import World
-from tests.builders import patient_windows, task_terms
+from tests.builders import task_terms
 
 HOSTS = 24
 IDLE_SECONDS = 30
 CORE_SHARE_MAX = 0.10
 ROUNDS = 500
 TOPIC = "round"
+
+
+@pytest.fixture(autouse=True)
+def patient_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of connections with both ends in one process take a while to close."""
+    monkeypatch.setattr("flocknode.p2p.host.CLOSE_SECONDS", 60.0)
 
 
 def open_hosts(count: int) -> list[Network]:
@@ -154,8 +161,7 @@ def test_five_hundred_rounds_without_training_leave_nothing_behind() -> None:
         seats_per_column=1,
         trainers=3,
         trainers_min=2,
-        rounds=ROUNDS,
-        windows=patient_windows(),
+        rounds=2 * ROUNDS,
     )
     world = World(seed=0, terms=terms, validators=4)
     open_before = descriptors()

@@ -1,6 +1,8 @@
 """Who is let in, who is thrown out, and for how long."""
 
 import contextlib
+import gc
+from pathlib import Path
 
 import pytest
 import trio
@@ -39,8 +41,7 @@ async def test_who_is_no_member_any_more_is_let_go():
         link(c, a)
         await eventually(lambda: a.linked() == {b.peer, c.peer})
         a.admit(frozenset({c.peer}))
-        await eventually(lambda: a._host.connected() == {c.peer})
-        assert a.linked() == {c.peer}
+        await eventually(lambda: a._host.connected() == a.linked() == {c.peer})
 
 
 async def test_no_member_is_dialled_neither():
@@ -137,3 +138,28 @@ async def test_nothing_is_served_but_what_this_project_serves():
         for protocol in ("/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"):
             with pytest.raises(StreamFailure, match="failed to open"):
                 await open_stream(protocol)
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_peers_that_are_thrown_out_or_refused_leave_no_descriptor_behind():
+    a, b = node(1), node(2)
+    gc.disable()
+    try:
+        async with running(a, b):
+            b.know(at(a))
+            counts = []
+            for _ in range(6):
+                a.admit(frozenset({b.peer}))
+                await b._host.connect(a.peer)
+                a.admit(frozenset())
+                await eventually(lambda: not a._host.connected() and not b._host.connected())
+                with contextlib.suppress(PeerUnreachableError):
+                    await b._host.connect(a.peer)
+                await trio.sleep(0.3)
+                counts.append(descriptors())
+            assert counts[-1] <= counts[1]
+    finally:
+        gc.enable()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import threading
 import time
 
@@ -193,6 +194,34 @@ async def test_host_leaves_no_thread_behind():
         async with running(node(number + 1)):
             pass
     assert threading.active_count() <= before
+
+
+QUIET = """
+import sys, trio
+sys.path.insert(0, sys.argv[1])
+from network_world import node, running
+
+async def main():
+    a, b = node(1), node(2)
+    async with running(a):
+        a.know({b.peer: "/ip4/127.0.0.1/tcp/1"})
+        try:
+            await a._host.connect(b.peer)
+        except Exception:
+            print("unreachable")
+
+trio.run(main)
+"""
+
+
+async def test_what_the_library_calls_an_error_is_not_told_the_operator(request):
+    # In a process of its own: pytest takes over what logs nowhere else.
+    done = await trio.run_process(
+        [sys.executable, "-c", QUIET, str(request.path.parent)],
+        capture_stdout=True,
+        capture_stderr=True,
+    )
+    assert (done.stdout, done.stderr) == (b"unreachable\n", b"")
 
 
 async def test_peer_that_closes_while_it_is_written_to_is_survived():

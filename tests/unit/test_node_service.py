@@ -54,6 +54,7 @@ class Network:
         self.published = []
         self.members = self.kept = frozenset()
         self.faults = []
+        self.fetched, self.blobs = [], {}
         self.deliver, self.incoming = trio.open_memory_channel(100)
 
     async def publish(self, topic, payload):
@@ -65,8 +66,11 @@ class Network:
         self.sent.append((peer, payload))
         return not self.broken
 
-    async def fetch(self, *_):
-        raise PortError
+    async def fetch(self, root, _kind, _length, _holders, draft):
+        self.fetched.append(root)
+        if root not in self.blobs:
+            raise PortError
+        draft.append(self.blobs[root])
 
     def admit(self, members):
         self.members = members
@@ -150,6 +154,7 @@ class Node:
             clock=lambda: DRAWN_AT + clock.current_time(),
         )
         self.machine = machine
+        self.blobs = blobs
 
     @asynccontextmanager
     async def running(self):
@@ -275,17 +280,6 @@ async def test_a_doubted_draw_is_answered_once_it_is_doubted_no_more(autojump_cl
         assert node.network.sent
 
 
-async def test_a_model_that_left_the_store_costs_the_contribution_only(autojump_clock):
-    node = trainer(autojump_clock, delta=ModelDelta(np.zeros(US.terms.integers.words)))
-    node.service._blobs.discard(MODEL_ROOT)
-    async with node.running():
-        await node.draw()
-        await node.give_keys()
-        await trio.sleep(5)
-        assert node.trainer.trained == 0
-        await node.hear(b"rubbish")
-
-
 async def test_a_node_that_forgot_what_it_signed_stops(autojump_clock):
     accepted = US.accepted(US.set_of(0, 1, 2))
     node = seat(autojump_clock)
@@ -294,6 +288,18 @@ async def test_a_node_that_forgot_what_it_signed_stops(autojump_clock):
     await node.chain.append.send(ChainProgress(None, (block,), final=1))
     with pytest.raises(ForgottenStatement):
         await node.service._follow()
+
+
+async def test_model_that_had_to_make_room_is_pulled_again_and_trained_from(autojump_clock):
+    delta = ModelDelta(np.zeros(US.terms.integers.words))
+    async with trainer(autojump_clock, delta=delta).running() as node:
+        node.blobs.discard(MODEL_ROOT)
+        await node.draw()
+        assert node.trainer.trained == 0
+        node.network.blobs[MODEL_ROOT] = MODEL
+        await trio.sleep(5)
+        assert node.network.fetched == [MODEL_ROOT]
+        assert node.trainer.trained == 1
 
 
 def judge(payload):

@@ -215,6 +215,13 @@ def test_resealed_seed_opens_at_the_mate():
     assert mate.open_capsule(order).valid
 
 
+def test_aggregate_without_a_vector_that_made_room_names_it():
+    gone = sha256(b"gone")
+    with pytest.raises(BytesGone) as caught:
+        Vault(MemoryBlobs()).compute_aggregate(ComputeAggregate(US.seating, (gone,), (), 1))
+    assert caught.value.roots == (gone,)
+
+
 def test_destroyed_secrets_are_gone():
     vault, public = seat_vault()
     order = opening(public)
