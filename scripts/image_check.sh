@@ -4,9 +4,9 @@
 #   sudo scripts/image_check.sh [EMPTY_DIRECTORY]
 #
 # Needs root, mmdebstrap, git, 8 GB and the package indexes of Debian and Python. What the steps
-# may see of this machine besides, such as the certificate and the pip configuration of a mirror,
-# is named in IMAGE_CHECK_BIND, separated by spaces. IMAGE_CHECK_ARGS replaces values of ARG,
-# as NAME=VALUE separated by spaces.
+# may see of this machine besides, such as /usr/local/share/ca-certificates and the pip configuration
+# of a mirror, is named in IMAGE_CHECK_BIND, separated by spaces; they cannot write to it.
+# IMAGE_CHECK_ARGS replaces values of ARG, as NAME=VALUE separated by spaces.
 #
 # Not covered: the base image itself (the root is Debian's minimal one, of the same release), layers
 # and their cache, Docker's seccomp and capabilities, its network, the interval of the health check
@@ -37,15 +37,24 @@ inside() { # NETWORK ROOT COMMAND...
         unshare "${isolate[@]}" bash -c '
         set -e
         mount -t proc proc "$WHERE/proc"
-        mount --bind /dev "$WHERE/dev"
         mount -t tmpfs tmpfs "$WHERE/tmp"
+        mount -t tmpfs tmpfs "$WHERE/dev"
+        mkdir -m 1777 "$WHERE/dev/shm"
+        ln -s /proc/self/fd "$WHERE/dev/fd"
+        for node in null zero full random urandom tty; do
+            : > "$WHERE/dev/$node"
+            mount --bind "/dev/$node" "$WHERE/dev/$node"
+        done
         if [ "$NETWORK" = online ]; then
-            cp /etc/resolv.conf "$WHERE/etc/resolv.conf"
+            cp --remove-destination /etc/resolv.conf "$WHERE/etc/resolv.conf"
             for path in $BINDS; do
                 if [ -d "$path" ]; then mkdir -p "$WHERE$path"; else
                     mkdir -p "$(dirname "$WHERE$path")"; [ -e "$WHERE$path" ] || : > "$WHERE$path"
                 fi
+                # A package that writes its configuration would else write it on this machine.
                 mount --bind "$path" "$WHERE$path"
+                mount -o remount,bind,ro "$WHERE$path"
+                [ ! -w "$WHERE$path" ] || { echo "$path stays writable" >&2; exit 78; }
             done
         else
             ip link set lo up

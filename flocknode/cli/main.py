@@ -49,7 +49,7 @@ def demo(
     chain: Annotated[str, typer.Option(help="Development chain: anvil or pyevm.")] = "anvil",
     seed: Annotated[int, typer.Option(help="Fixes split, model, training, rounding.")] = 0,
     timeout: Annotated[float, typer.Option(help="Seconds in all.")] = 300.0,
-    keep: Annotated[Path | None, typer.Option(help="Keep all nodes' directories here.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the run, for audits, here.")] = None,
     suite: Annotated[str, typer.Option(help="Seals seeds: x25519, mlkem768-x25519.")] = "x25519",
     port: Annotated[int, typer.Option(help="First port; 0 takes free ones.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
