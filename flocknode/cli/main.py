@@ -80,7 +80,7 @@ def bench(
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
     """Measure this machine: each figure beside a limit that was measured in the same run."""
-    from flocknode.cli.bench.entry import run_benches
+    from flocknode.cli.bench import run_benches
 
     output = Output(as_json=as_json)
     try:
