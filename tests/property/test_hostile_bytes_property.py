@@ -11,6 +11,7 @@ from random import Random
 import msgpack
 import pytest
 
+from flocknode.crypto.suites import MLKEM768_X25519
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.wire import (
     MESSAGES,
@@ -43,6 +44,11 @@ signed_kinds = pytest.mark.parametrize("kind", SIGNED, ids=lambda kind: kind.__n
 @pytest.fixture(scope="module")
 def heard():
     return moments()
+
+
+@pytest.fixture(scope="module")
+def heard_in_the_second_suite():
+    return moments(MLKEM768_X25519)
 
 
 def assert_refused(answer):
@@ -88,6 +94,21 @@ def test_flipped_byte_of_a_signed_message_is_refused_before_vector_work(heard, k
         of_vector = bool(has_vector) and not _is_intact(data, heard[kind].message)
         assert answer.costly["trees"] <= of_vector
         assert answer.costly["keystreams"] == answer.costly["capsules"] == 0
+
+
+@pytest.mark.parametrize(
+    "kind", [SeatKeyMessage, SeatKeyBundle, Contribution], ids=lambda kind: kind.__name__
+)
+def test_flipped_byte_and_replay_under_the_second_suite(heard_in_the_second_suite, kind):
+    moment = heard_in_the_second_suite[kind]
+    for data in flipped(moment.data, kind.KIND):
+        answer = moment.fresh().hear(data)
+        assert_refused(answer)
+        assert answer.costly["signatures"] <= signatures_in(moment.message)
+        assert answer.costly["keystreams"] == answer.costly["capsules"] == 0
+    again = moment.fresh()
+    again.hear(again.data)
+    assert not again.hear(again.data).costly
 
 
 def _is_intact(data, message):
