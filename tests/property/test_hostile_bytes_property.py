@@ -5,7 +5,7 @@ message. Work is counted where the libraries are called: curve arithmetic, trees
 keystreams, opened capsules.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from random import Random
 
 import msgpack
@@ -32,7 +32,13 @@ from flocknode.protocol.effects import OpenCapsule, Penalise
 from tests.property.hostile_world import moments
 
 SIGNED_BY_SEATS = (SeatKeyMessage, AttestationMessage, IncludeVote, MaskRootMessage, ProposeVote)
-SIGNED = (*SIGNED_BY_SEATS, SeatKeyBundle, ContributionHeader, Contribution)
+BUNDLES = ("keys", "attestations")
+"""Fields that hold several signed messages."""
+SIGNED = tuple(
+    kind
+    for kind in MESSAGES
+    if kind is Contribution or {"signature", *BUNDLES} & {field.name for field in fields(kind)}
+)
 FLIPS = 100
 STRANGER = PeerId(b"stranger")
 OTHER_CTX = bytes(range(32))
@@ -71,7 +77,7 @@ def with_ctx(message, ctx):
 
 
 def signatures_in(message):
-    return len(message.keys) if isinstance(message, SeatKeyBundle) else 1
+    return max(len(getattr(message, name, ())) for name in BUNDLES) or 1
 
 
 @kinds
