@@ -13,6 +13,8 @@ from flocknode.privacy.masking import mask
 MASKINGS = 160
 CLASSES = 8
 LAST_TILE = 50
+ENDS = 10_000
+"""Words that are looked at from either end: the whole vector is masked."""
 
 
 def seed(number, column):
@@ -25,10 +27,11 @@ def statistics(request):
     width = request.param
     words = TILE_BYTES // (width // 8) + LAST_TILE
     delta = QuantisedDelta(np.arange(words, dtype=np.int32) % 100 - 50, saturated=0)
-    counts = np.zeros((2, CLASSES, words), np.uint16)
-    places = np.arange(words)
+    counts = np.zeros((2, CLASSES, 2 * ENDS), np.uint16)
+    places = np.arange(2 * ENDS)
     for number in range(MASKINGS):
-        masked = mask(delta, [seed(number, 0), seed(number, 1)], width).words
+        whole = mask(delta, [seed(number, 0), seed(number, 1)], width).words
+        masked = np.concatenate([whole[:ENDS], whole[-ENDS:]])
         counts[0, masked >> (width - 3), places] += 1
         counts[1, masked & (CLASSES - 1), places] += 1
     expected = MASKINGS / CLASSES

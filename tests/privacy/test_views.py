@@ -9,7 +9,7 @@ import pytest
 
 from tests.privacy.adversary import accuracy, observe, three_sigma
 
-FITTED, JUDGED = 16, 24
+FITTED, JUDGED = 12, 20
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import pytest
 from nacl.public import SealedBox
 
 from flocknode.crypto import masks, merkle
+from flocknode.crypto.suites import X25519, Suite
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.wire import GOSSIPED, MESSAGES, Contribution, Message, ModelWords, Outcome
 from flocknode.primitives import PeerId
@@ -106,19 +107,19 @@ def counted_work():
         yield work
 
 
-def moments() -> dict[type[Message], Moment]:
+def moments(suite: Suite = X25519) -> dict[type[Message], Moment]:
     """Return a moment of each kind, from lossy rounds: somebody asks, somebody reseals."""
     found: dict[type[Message], Moment] = {}
     for seed in range(1, 20):
-        found = {**_moments_of(seed), **found}
+        found = {**_moments_of(seed, suite), **found}
         if found.keys() == set(MESSAGES):
             return found
     raise AssertionError(f"nobody said {set(MESSAGES) - found.keys()}")
 
 
-def _moments_of(seed: int) -> dict[type[Message], Moment]:
+def _moments_of(seed: int, suite: Suite) -> dict[type[Message], Moment]:
     """Keep for each kind the first moment that makes a machine do something, or the first."""
-    world = calm_world(seed, validators=10, faults=LOSSY)
+    world = calm_world(seed, validators=10, faults=LOSSY, suite=suite)
     found: dict[type[Message], Moment] = {}
     tries: Counter[type[Message]] = Counter()
 

@@ -5,16 +5,16 @@ message. Work is counted where the libraries are called: curve arithmetic, trees
 keystreams, opened capsules.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from random import Random
 
 import msgpack
 import pytest
 
+from flocknode.crypto.suites import MLKEM768_X25519
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.wire import (
     MESSAGES,
-    AttestationBundle,
     AttestationMessage,
     Contribution,
     ContributionHeader,
@@ -32,8 +32,13 @@ from flocknode.protocol.effects import OpenCapsule, Penalise, Remember
 from tests.property.hostile_world import moments
 
 SIGNED_BY_SEATS = (SeatKeyMessage, AttestationMessage, IncludeVote, MaskRootMessage, ProposeVote)
-BUNDLES = (SeatKeyBundle, AttestationBundle)
-SIGNED = (*SIGNED_BY_SEATS, *BUNDLES, ContributionHeader, Contribution)
+BUNDLES = ("keys", "attestations")
+"""Fields that hold several signed messages."""
+SIGNED = tuple(
+    kind
+    for kind in MESSAGES
+    if kind is Contribution or {"signature", *BUNDLES} & {field.name for field in fields(kind)}
+)
 FLIPS = 100
 STRANGER = PeerId(b"stranger")
 OTHER_CTX = bytes(range(32))
@@ -45,6 +50,11 @@ signed_kinds = pytest.mark.parametrize("kind", SIGNED, ids=lambda kind: kind.__n
 @pytest.fixture(scope="module")
 def heard():
     return moments()
+
+
+@pytest.fixture(scope="module")
+def heard_in_the_second_suite():
+    return moments(MLKEM768_X25519)
 
 
 def assert_refused(answer):
@@ -67,12 +77,7 @@ def with_ctx(message, ctx):
 
 
 def signatures_in(message):
-    match message:
-        case SeatKeyBundle():
-            return len(message.keys)
-        case AttestationBundle():
-            return len(message.attestations)
-    return 1
+    return max(len(getattr(message, name, ())) for name in BUNDLES) or 1
 
 
 @kinds
@@ -95,6 +100,21 @@ def test_flipped_byte_of_a_signed_message_is_refused_before_vector_work(heard, k
         of_vector = bool(has_vector) and not _is_intact(data, heard[kind].message)
         assert answer.costly["trees"] <= of_vector
         assert answer.costly["keystreams"] == answer.costly["capsules"] == 0
+
+
+@pytest.mark.parametrize(
+    "kind", [SeatKeyMessage, SeatKeyBundle, Contribution], ids=lambda kind: kind.__name__
+)
+def test_flipped_byte_and_replay_under_the_second_suite(heard_in_the_second_suite, kind):
+    moment = heard_in_the_second_suite[kind]
+    for data in flipped(moment.data, kind.KIND):
+        answer = moment.fresh().hear(data)
+        assert_refused(answer)
+        assert answer.costly["signatures"] <= signatures_in(moment.message)
+        assert answer.costly["keystreams"] == answer.costly["capsules"] == 0
+    again = moment.fresh()
+    again.hear(again.data)
+    assert not again.hear(again.data).costly
 
 
 def _is_intact(data, message):

@@ -4,19 +4,23 @@ import xml.etree.ElementTree as ET
 import pytest
 from typer.testing import CliRunner
 
-from flocknode.cli.bench import arithmetic, entry
-from flocknode.cli.bench.chart import draw_chart
-from flocknode.cli.bench.figures import Figure, fastest
+from flocknode.bench import arithmetic
+from flocknode.bench.chart import draw_chart
+from flocknode.bench.figure import Figure
+from flocknode.bench.machine import fastest
+from flocknode.bench.verdict import described, is_kept, rounded
+from flocknode.cli import bench
 from flocknode.cli.main import app
 
-GOOD = Figure("good", 1.0, "GB/s", "copy <raw>", 0.9, 0.7)
-BAD = Figure("bad", 1.0, "GB/s", "copy", 0.6, 0.7)
-PLAIN = Figure("plain", 1.0, "GB/s")
-FIELDS = {"event", "name", "value", "unit", "limit", "ratio", "against", "holds"}
+GOOD = Figure("good, of <raw>", 9.0, "GB/s", 7.0, 0.9)
+BAD = Figure("bad", 6.0, "GB/s", 7.0, 0.6)
+PLAIN = Figure("plain", 1.0, "GB/s", None, None)
+SLOW = Figure("slow", 7.0, "s", 6.0, 1.2)
+FIELDS = {"event", "name", "value", "unit", "limit", "ratio"}
 
 
 def run(monkeypatch, figures, *options):
-    monkeypatch.setattr(entry, "BENCHES", {"some": lambda: iter(figures)})
+    monkeypatch.setattr(bench, "BENCHES", {"some": lambda: iter(figures)})
     done = CliRunner().invoke(app, ["bench", "--json", *options])
     return done.exit_code, [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -26,14 +30,20 @@ def test_figures_are_json_lines_after_the_machine(monkeypatch):
     assert code == 0
     assert machine["event"] == "machine"
     assert machine["cores"] >= 1
-    assert [figure["name"] for figure in figures] == ["good", "plain"]
+    assert [figure["name"] for figure in figures] == [GOOD.name, "plain"]
     assert all(figure.keys() == FIELDS for figure in figures)
 
 
 def test_missed_limit_is_told_by_the_exit_code(monkeypatch):
     code, lines = run(monkeypatch, [GOOD, BAD], "some")
     assert code == 1
-    assert [line.get("holds") for line in lines] == [None, True, False]
+    assert [line.get("limit") for line in lines] == [None, 7.0, 7.0]
+
+
+def test_rate_reaches_its_limit_and_anything_else_does_not_pass_it():
+    assert [is_kept(figure) for figure in (GOOD, BAD, PLAIN, SLOW)] == [True, False, True, False]
+    assert "at least 7 GB/s: MISSED" in described(BAD)
+    assert "at most 6 s: MISSED" in described(SLOW)
 
 
 def test_unknown_benchmark_is_refused(monkeypatch):
@@ -61,12 +71,14 @@ def test_arithmetic_is_timed_against_copy_and_cipher(monkeypatch):
     monkeypatch.setattr(arithmetic, "REPEATS", 1)
     monkeypatch.setattr(arithmetic, "SLOW_REPEATS", 1)
     monkeypatch.setattr(arithmetic, "MEMBERS", 4)
-    figures = list(arithmetic.arithmetic())
-    assert all(figure.value > 0 for figure in figures)
-    compared = {(figure.name, figure.against) for figure in figures if figure.ratio}
+    figures = {figure.name: figure for figure in arithmetic.measure_arithmetic()}
+    assert all(figure.value > 0 for figure in figures.values())
     for name in ("mask expand and add", "quantise", "merkle tree", "ring sum"):
-        assert {(name, "bare cipher"), (name, "memory copy")} <= compared
-    assert [figure.limit for figure in figures if figure.limit] == [0.7, 5.0]
+        assert {f"{name}, of bare cipher", f"{name}, of memory copy"} <= figures.keys()
+    masks = figures["mask expand and add, of bare cipher"]
+    assert masks.limit == pytest.approx(0.7 * masks.value / masks.ratio)
+    median = figures["median of 4 x 1 M, of numpy's"]
+    assert median.limit == pytest.approx(5 * median.value / median.ratio)
 
 
 def test_directory_that_is_not_there_is_named(monkeypatch, tmp_path):
@@ -76,7 +88,6 @@ def test_directory_that_is_not_there_is_named(monkeypatch, tmp_path):
     assert str(path) in lines[-1]["cause"]
 
 
-@pytest.mark.parametrize("figure", [GOOD, BAD, PLAIN])
-def test_numbers_are_printed_with_three_digits(figure):
-    exact = Figure(figure.name, 1.23456, "s", figure.against, 0.98765, figure.limit)
-    assert (exact.rounded()["value"], exact.rounded()["ratio"]) == (1.23, 0.988)
+def test_numbers_are_printed_with_three_digits():
+    exact = rounded(Figure("exact", 1.23456, "s", 2.34567, 0.98765))
+    assert exact == {"name": "exact", "value": 1.23, "unit": "s", "limit": 2.35, "ratio": 0.988}

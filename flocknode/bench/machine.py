@@ -1,46 +1,11 @@
-"""What a benchmark says: one figure each, as a number, a ratio and the limit of that ratio."""
+"""The machine that figures are of, and how to time things on one that others use too."""
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from os import cpu_count, getloadavg, sysconf
 from pathlib import Path
 from time import perf_counter
-from typing import Final
-
-GIGA: Final = 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measurement."""
-
-    name: str
-    value: float
-    unit: str
-    against: str = ""
-    """What ``ratio`` compares with, measured in the same run."""
-    ratio: float | None = None
-    limit: float | None = None
-    """The least ratio that counts as good."""
-
-    @property
-    def holds(self) -> bool:
-        return self.limit is None or (self.ratio is not None and self.ratio >= self.limit)
-
-    def rounded(self) -> dict[str, str | float | bool | None]:
-        """Return what is printed, with three digits of the numbers."""
-        ratio = None if self.ratio is None else _short(self.ratio)
-        return {
-            "name": self.name,
-            "value": _short(self.value),
-            "unit": self.unit,
-            "limit": self.limit,
-            "ratio": ratio,
-            "against": self.against,
-            "holds": self.holds,
-        }
 
 
 def fastest(deeds: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -79,7 +44,3 @@ def _processor() -> str:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.3g}")

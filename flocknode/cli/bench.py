@@ -1,16 +1,18 @@
 """Runs benchmarks by name and prints what they found."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from flocknode.cli.bench.arithmetic import arithmetic
-from flocknode.cli.bench.chart import draw_chart
-from flocknode.cli.bench.figures import Figure, describe_machine
+from flocknode.bench.arithmetic import measure_arithmetic
+from flocknode.bench.chart import draw_chart
+from flocknode.bench.figure import Figure
+from flocknode.bench.machine import describe_machine
+from flocknode.bench.verdict import described, is_kept, rounded
 from flocknode.cli.output import Output
 from flocknode.errors import UnavailableError, UsageError
 
-BENCHES: Final[dict[str, Callable[[], Iterator[Figure]]]] = {"arithmetic": arithmetic}
+BENCHES: Final[dict[str, Callable[[], Iterable[Figure]]]] = {"arithmetic": measure_arithmetic}
 
 
 def run_benches(names: Sequence[str], output: Output, plot: Path | None) -> int:
@@ -26,20 +28,11 @@ def run_benches(names: Sequence[str], output: Output, plot: Path | None) -> int:
     for name in names or BENCHES:
         for figure in BENCHES[name]():
             figures.append(figure)
-            _print(figure, output)
+            output.event("figure", **rounded(figure))
+            output.line(name, described(figure))
     if plot:
         _write(plot, draw_chart(figures, f"{machine['processor']}, {machine['cores']} cores"))
-    return 0 if all(figure.holds for figure in figures) else 1
-
-
-def _print(figure: Figure, output: Output) -> None:
-    output.event("figure", **figure.rounded())
-    text = f"{figure.name:<22} {figure.value:8.3g} {figure.unit:<5}"
-    if figure.ratio is not None:
-        text += f" {figure.ratio:8.3g} of {figure.against}"
-    if figure.limit is not None:
-        text += f", at least {figure.limit:g}: {'holds' if figure.holds else 'MISSED'}"
-    output.line("figure", text)
+    return 0 if all(map(is_kept, figures)) else 1
 
 
 def _write(path: Path, chart: str) -> None:

@@ -1,1 +1,0 @@
-"""``flocknode bench``: figures of this machine, each beside the limit that physics or we set."""
