@@ -25,6 +25,7 @@ contract StakeRegistry is Delegation {
 
     address public immutable roundManager;
     address public immutable slashingManager;
+    address public immutable paymaster;
     /// @notice Who receives what is slashed, less the finder's share.
     address public immutable treasury;
     uint256 public immutable stakeCap;
@@ -51,6 +52,7 @@ contract StakeRegistry is Delegation {
         if (by.treasury == address(0)) revert StakeRegistryZero();
         roundManager = by.roundManager;
         slashingManager = by.slashingManager;
+        paymaster = by.paymaster;
         treasury = by.treasury;
         stakeCap = terms.stakeCap;
         slashCapBps = terms.slashCapBps;
@@ -83,9 +85,9 @@ contract StakeRegistry is Delegation {
     /// @inheritdoc IStakeRegistry
     function creditReward(uint256 validator, uint256 amount)
         external
-        onlyRoundManager
         returns (address owner, uint256 due)
     {
+        if (msg.sender != paymaster) revert StakeRegistryNotPaymaster(msg.sender);
         return (ownerOf(validator), _creditReward(validator, amount));
     }
 

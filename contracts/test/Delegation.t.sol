@@ -162,8 +162,8 @@ contract DelegationTest is Fixture {
         assertEq(registry.commissionOf(0), 100);
     }
 
-    function test_only_the_round_manager_credits_pay() public {
-        vm.expectPartialRevert(IStakeRegistry.StakeRegistryNotRoundManager.selector);
+    function test_only_the_paymaster_credits_pay() public {
+        vm.expectPartialRevert(IStakeRegistry.StakeRegistryNotPaymaster.selector);
         registry.creditReward(0, 1);
     }
 

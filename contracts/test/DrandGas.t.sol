@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
 import {Phase} from "../src/interfaces/Types.sol";
+import {GasTable} from "../src/libraries/GasTable.sol";
 import {DrandFixture} from "./DrandFixture.sol";
 
 /// @notice What a round of 5x3 seats costs its relayers under drand: whole transactions, from the second round on.
@@ -47,11 +48,9 @@ contract DrandGasTest is DrandFixture {
         _call("propose", address(manager), abi.encodeCall(manager.propose, (proposal)));
         skip(LEAD + PERIOD);
         (uint64 round,) = drand.requestOf(manager.attemptOf(task).nextRequest);
-        uint256 paid = drand.creditOf(RELAYER);
         uint256 gas = _call("prove", address(drand), abi.encodeCall(drand.prove, (round, signRound(SECRET, round))));
-        uint256 fee = drand.creditOf(RELAYER) - paid;
-        log("  fee", fee);
-        assertTrue(fee != 0 && fee <= gas * 1 gwei, "no proof pays for itself");
+        // In isolation the price of gas is zero, so the fee is compared in gas.
+        assertTrue(drand.DUTIES() * GasTable.REVEAL <= gas, "a proof pays for itself");
         skip(200);
         _call("settle and draw", address(manager), abi.encodeCall(manager.settle, (task)));
         assertEq(uint256(phase()), uint256(Phase.Collecting));

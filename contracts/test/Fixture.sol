@@ -62,7 +62,12 @@ abstract contract Fixture is Test {
 
     function authorities(address manager_) internal pure returns (Authorities memory) {
         return Authorities({
-            registrar: REGISTRAR, roundManager: manager_, slashingManager: SLASHER, treasury: TREASURY, guardian: GUARDIAN
+            registrar: REGISTRAR,
+            roundManager: manager_,
+            slashingManager: SLASHER,
+            paymaster: manager_,
+            treasury: TREASURY,
+            guardian: GUARDIAN
         });
     }
 

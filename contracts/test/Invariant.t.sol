@@ -273,11 +273,10 @@ contract Handler is Fixture {
         }
         assertEq(token.balanceOf(address(registry)), held + registry.owed());
         assertEq(registry.totalWeight(), weight);
-        _checkHolders();
     }
 
     /// @dev Nobody's claim is without cover: holders' values and earnings are within the books.
-    function _checkHolders() private view {
+    function checkHoldersAreCovered() external view {
         uint256 credited = registry.creditOf(TREASURY) + registry.creditOf(RELAYER);
         for (uint256 who = 0; who < 3; ++who) {
             address holder = address(uint160(0xDE1E000 + who));
@@ -349,6 +348,7 @@ abstract contract InvariantBase is Test {
     function afterInvariant() public {
         log("settled", handler.settled());
         log("spent", handler.spentSets());
+        handler.checkHoldersAreCovered();
         handler.checkTimeLeadsToAnExit();
     }
 }

@@ -128,7 +128,7 @@ def _constructor_arguments(
         "FlockToken": (),
         "StakeRegistry": (
             token,
-            (terms.registrar, manager, slashing, terms.treasury, terms.guardian),
+            (terms.registrar, manager, slashing, manager, terms.treasury, terms.guardian),
             (terms.stake_min, terms.stake_cap, terms.unbonding_seconds, terms.slash_cap_bps),
         ),
         beacon: arguments,

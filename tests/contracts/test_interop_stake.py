@@ -131,7 +131,7 @@ async def build(bench) -> Both:
     deployer, hot = senders["slasher"], new_signing_key()
     nonce = await deployer.next_nonce()
     token, registry = (created_address(deployer.address, nonce + i) for i in range(2))
-    by = (bytes(20), deployer.address, deployer.address, deployer.address, bytes(20))
+    by = (bytes(20), *[deployer.address] * 4, bytes(20))
     terms = (100 * COIN, 1_000 * COIN, UNBONDING, 5_000)
     for name, arguments in (("FlockToken", ()), ("StakeRegistry", (token, by, terms))):
         data = load_artifact(name).creation_data(arguments)

@@ -106,3 +106,13 @@ def test_anyone_can_repeat_the_ledgers_draw():
     weights = [v.weight for v in state.validators.values()]
     names = [v.organisation for v in state.validators.values()]
     assert draw_committee(world.attempt.seed, weights, names, 9) == world.attempt.committee
+
+
+def test_the_ejected_sit_only_if_nobody_else_is_left():
+    weights, names = [50, 1, 1, 1, 1, 50], organisations(*range(6))
+    for i in range(50):
+        drawn = draw_committee(digest(f"{i}"), weights, names, 4, ejected=(0, 5))
+        assert sorted(drawn) == [1, 2, 3, 4]
+        drawn = draw_committee(digest(f"{i}"), weights, names, 5, ejected=(0, 5))
+        assert sorted(drawn[:4]) == [1, 2, 3, 4]
+        assert drawn[4] in {0, 5}

@@ -6,8 +6,9 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 /// @notice Who may do what no owner of stake may do, fixed at deployment.
 struct Authorities {
     address registrar; // admits organisations; the zero address lets everybody do so
-    address roundManager; // freezes weights, credits pay
+    address roundManager; // freezes weights
     address slashingManager; // slashes; the zero address lets nobody
+    address paymaster; // credits pay
     address treasury; // receives what is slashed, less the finder's share
     address guardian; // pauses entries; the zero address lets nobody
 }
@@ -38,7 +39,7 @@ interface IStakeRegistry {
     event CommissionSet(uint256 indexed validator, uint256 bps, uint256 effectiveAt);
     event RewardCredited(uint256 indexed validator, uint256 toOwner, uint256 toDelegators);
     event Slashed(
-        uint256 indexed validator, bytes32 indexed scope, address indexed finder, uint256 taken, uint256 finderShare
+        uint256 indexed validator, bytes32 indexed scope, address indexed finder, uint256 taken, uint256 reward
     );
     /// @notice Slashed while weights were frozen: pending draws seat it only if nobody else is left.
     event ValidatorEjected(uint256 indexed validator);
@@ -53,6 +54,7 @@ interface IStakeRegistry {
     error StakeRegistryNotRegistrar(address caller);
     error StakeRegistryNotRoundManager(address caller);
     error StakeRegistryNotSlashingManager(address caller);
+    error StakeRegistryNotPaymaster(address caller);
     error StakeRegistryNotGuardian(address caller);
     error StakeRegistryNotOwner(uint256 validator, address caller);
     error StakeRegistryNotOrganisationOwner(bytes32 organisation, address caller);
@@ -125,7 +127,7 @@ interface IStakeRegistry {
 
     // For the other contracts.
 
-    /// @notice Split a validator's pay: `due` is for `owner`, the caller must send the rest here. Round manager only.
+    /// @notice Split a validator's pay: `due` is for `owner`, the caller must send the rest here. Paymaster only.
     function creditReward(uint256 validator, uint256 amount) external returns (address owner, uint256 due);
 
     /// @notice Take up to `amount` from own, delegated and unbonding stake alike, pro rata. Slashing manager only.
@@ -162,8 +164,10 @@ interface IStakeRegistry {
     // Views.
 
     function token() external view returns (IERC20);
-    /// @notice Who may freeze weights and credit pay.
+    /// @notice Who may freeze weights.
     function roundManager() external view returns (address);
+    /// @notice Who may credit pay.
+    function paymaster() external view returns (address);
     /// @notice Who may slash.
     function slashingManager() external view returns (address);
     /// @notice Number of organisations with a validator of positive weight.
