@@ -135,7 +135,7 @@ def _require_node(question: Question, call: AskTree) -> None:
     if not any(call.node):
         require(width == 1 and not call.path, "DutyManagerNode")
         return
-    require(len(call.path) == path_length(call.index, width), "DutyManagerLength")
+    require(len(call.path) == path_length(call.index, width), "TreesLength")
     top = climb(call.node, call.index, width, call.path)
     assert top is not None
     is_under = seal_root(question.kind, question.byte_length, top) == question.root

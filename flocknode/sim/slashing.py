@@ -259,7 +259,7 @@ def _add_batch(attempt: Round, terms: IntegerTerms, call: ProveAggregate) -> tup
     width = -(-included // span)
     node = climb(top_of(records, RECORD_BYTES), call.first >> call.level, width, call.path)
     if node is None:
-        raise CallReverted("SlashingManagerLength")
+        raise CallReverted("TreesLength")
     root = seal_root(TreeKind.INCLUSION, RECORD_BYTES * included, node)
     require(root == attempt.accepted.inclusion_root, "TreesWrongRoot")
     total = sum(
