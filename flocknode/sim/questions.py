@@ -5,14 +5,8 @@ from typing import Final
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, climb, fold, leaf_node, seal_root
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.primitives import Digest
-from flocknode.protocol.verdicts import (
-    AnswerTree,
-    AskTree,
-    CloseQuestion,
-    QuestionUnanswered,
-    TreeAnswered,
-    TreeQuestioned,
-)
+from flocknode.protocol.proofs import AnswerTree, AskTree, CloseQuestion
+from flocknode.protocol.verdicts import QuestionUnanswered, TreeAnswered, TreeQuestioned
 from flocknode.sim import schedule, stakes
 from flocknode.sim.abi import CallReverted, keccak_words, require
 from flocknode.sim.duties import count_asked, require_bond

@@ -14,25 +14,27 @@ from flocknode.messages.statements import RECORD_BYTES
 from flocknode.model.stages import Aggregate
 from flocknode.primitives import ZERO_DIGEST, Digest
 from flocknode.protocol.ledger import CommitteeDrawn, LedgerEvent
-from flocknode.protocol.verdicts import (
+from flocknode.protocol.proofs import (
     Accuse,
     AnswerDemand,
     AnswerTree,
     AskTree,
-    AttemptReleased,
     CloseQuestion,
-    ColumnOpened,
-    CommitmentOpened,
     DemandSeed,
-    Offence,
-    OffenceProven,
     OpenChallenge,
     OpenCommitment,
-    ProposalStruck,
     ProveStep,
     Punish,
-    SeedAnswered,
     SetStatement,
+)
+from flocknode.protocol.verdicts import (
+    AttemptReleased,
+    ColumnOpened,
+    CommitmentOpened,
+    Offence,
+    OffenceProven,
+    ProposalStruck,
+    SeedAnswered,
     TreeAnswered,
     TreeQuestioned,
     ValidatorSlashed,
