@@ -25,6 +25,9 @@ NAMES: Final = (
     "DrandBeacon",
     "TaskRegistry",
     "RoundManager",
+    "SlashingManager",
+    "DutyManager",
+    "RoundPay",
 )
 SETTINGS: Final[dict[str, Any]] = {
     "evmVersion": "prague",

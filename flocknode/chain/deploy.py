@@ -30,6 +30,7 @@ SLASH_CAP_BPS = 5_000
 """One round takes at most half of what a validator holds."""
 NOBODY = Address(bytes(20))
 BOND = Wei(COIN)
+CHALLENGE_BOND = Wei(COIN // 100)
 GAS_PRICE_MAX = Wei(100 * 10**9)
 CREATION_GAS = 8_000_000
 SETUP_GAS = 500_000
@@ -65,6 +66,8 @@ class NetworkTerms:
     unbonding_seconds: int = 7 * 24 * 3600
     slash_cap_bps: int = SLASH_CAP_BPS
     bond: Wei = BOND
+    challenge_bond: Wei = CHALLENGE_BOND
+    """Of a challenge, a demand, an accusation or a question; in native coin."""
     reveal_seconds: int = 30
     members_min: int = 4
     drand: DrandTerms | None = None
@@ -123,17 +126,24 @@ def _constructor_arguments(
 ) -> dict[str, tuple[object, ...]]:
     token, registry, manager = at["FlockToken"], at["StakeRegistry"], at["RoundManager"]
     beacon, arguments = _beacon_arguments(terms, registry, manager)
-    slashing = at.get("SlashingManager", NOBODY)
+    tasks, slashing, duties = at["TaskRegistry"], at["SlashingManager"], at["DutyManager"]
+    pay = at["RoundPay"]
     return {
         "FlockToken": (),
         "StakeRegistry": (
             token,
-            (terms.registrar, manager, slashing, manager, terms.treasury, terms.guardian),
+            (terms.registrar, manager, slashing, pay, terms.treasury, terms.guardian),
             (terms.stake_min, terms.stake_cap, terms.unbonding_seconds, terms.slash_cap_bps),
         ),
         beacon: arguments,
         "TaskRegistry": (),
-        "RoundManager": (token, registry, at[beacon], at["TaskRegistry"], terms.gas_price_max),
+        "RoundManager": (
+            *(token, registry, at[beacon], tasks),
+            *(slashing, duties, pay, terms.gas_price_max),
+        ),
+        "SlashingManager": (manager, registry, tasks, duties, terms.challenge_bond),
+        "DutyManager": (manager, registry, tasks, slashing, terms.challenge_bond),
+        "RoundPay": (manager, registry, tasks),
     }
 
 

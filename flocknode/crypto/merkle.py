@@ -34,8 +34,38 @@ class TreeKind(IntEnum):
 
 def tree_root(kind: TreeKind, data: bytes | memoryview, leaf_bytes: int = LEAF_BYTES) -> Digest:
     """Return the root over contiguous bytes; raise ``TreeError`` if there are none."""
-    view = _view(data)
-    return _seal_root(kind, len(view), _fold(_leaves(view, leaf_bytes)))
+    return seal_root(kind, _view(data).nbytes, top_of(data, leaf_bytes))
+
+
+def top_of(data: bytes | memoryview, leaf_bytes: int = LEAF_BYTES) -> bytes:
+    """Return the node over all leaves, which the root seals with length and kind."""
+    return fold(_leaves(_view(data), leaf_bytes))
+
+
+def fold(level: Sequence[bytes]) -> bytes:
+    """Return the node over neighbouring nodes of one level."""
+    while len(level) > 1:
+        level = _parents(level)
+    return level[0]
+
+
+def climb(node: bytes, index: int, width: int, path: Sequence[bytes]) -> bytes | None:
+    """Return the top over a node of a level of ``width`` nodes, or None if ``path`` misfits."""
+    siblings = list(reversed(path))
+    while width > 1:
+        if index ^ 1 < width:
+            if not siblings:
+                return None
+            sibling = siblings.pop()
+            pair = sibling + node if index & 1 else node + sibling
+            node = sha256(_NODE + pair).digest()
+        width, index = (width + 1) >> 1, index >> 1
+    return None if siblings else node
+
+
+def leaf_node(leaf: bytes) -> bytes:
+    """Return the node of a leaf's bytes."""
+    return sha256(_LEAF + leaf).digest()
 
 
 def tree_path(
@@ -53,6 +83,12 @@ def tree_path(
     return tuple(path)
 
 
+def tree_opening(data: bytes | memoryview, index: int, leaf_bytes: int = LEAF_BYTES) -> bytes:
+    """Return leaf ``index`` and its siblings, bottom up, as the contracts take them."""
+    leaf = bytes(_view(data)[index * leaf_bytes : (index + 1) * leaf_bytes])
+    return leaf + b"".join(tree_path(data, index, leaf_bytes))
+
+
 def verify_path(
     root: Digest,
     kind: TreeKind,
@@ -66,17 +102,14 @@ def verify_path(
     width = -(-byte_length // leaf_bytes)
     if not 0 <= index < width or len(leaf) != min(leaf_bytes, byte_length - index * leaf_bytes):
         return False
-    node = sha256(_LEAF + leaf).digest()
-    siblings = list(reversed(path))
-    while width > 1:
-        if index ^ 1 < width:
-            if not siblings:
-                return False
-            sibling = siblings.pop()
-            pair = sibling + node if index & 1 else node + sibling
-            node = sha256(_NODE + pair).digest()
-        width, index = (width + 1) >> 1, index >> 1
-    return not siblings and _seal_root(kind, byte_length, node) == root
+    top = climb(leaf_node(leaf), index, width, path)
+    return top is not None and seal_root(kind, byte_length, top) == root
+
+
+def seal_root(kind: TreeKind, byte_length: int, tree: bytes) -> Digest:
+    """Return the root of the node over all leaves."""
+    header = _ROOT + byte_length.to_bytes(8, "big") + bytes([kind])
+    return Digest(sha256(header + tree).digest())
 
 
 def subtrees(
@@ -90,20 +123,14 @@ def subtrees(
     step = leaves * leaf_bytes
     view = _view(data)
     return tuple(
-        Digest(_fold(_leaves(view[start : start + step], leaf_bytes)))
+        Digest(fold(_leaves(view[start : start + step], leaf_bytes)))
         for start in range(0, len(view), step)
     )
 
 
 def root_of_subtrees(kind: TreeKind, byte_length: int, nodes: Sequence[Digest]) -> Digest:
     """Return the root over ``byte_length`` bytes whose subtrees are ``nodes``, at least one."""
-    return _seal_root(kind, byte_length, _fold(nodes))
-
-
-def _fold(level: Sequence[bytes]) -> bytes:
-    while len(level) > 1:
-        level = _parents(level)
-    return level[0]
+    return seal_root(kind, byte_length, fold(nodes))
 
 
 def _view(data: bytes | memoryview) -> memoryview:
@@ -136,8 +163,3 @@ def _digests(prefix: bytes, parts: Iterable[bytes | memoryview]) -> list[bytes]:
         digest.update(part)
         digests.append(digest.digest())
     return digests
-
-
-def _seal_root(kind: TreeKind, byte_length: int, tree: bytes) -> Digest:
-    header = _ROOT + byte_length.to_bytes(8, "big") + bytes([kind])
-    return Digest(sha256(header + tree).digest())

@@ -28,6 +28,15 @@ from flocknode.protocol.ledger import (
     ValidatorKeysSet,
     ValidatorRegistered,
 )
+from flocknode.protocol.verdicts import (
+    AttemptHeld,
+    AttemptReleased,
+    ProposalStruck,
+    QuestionUnanswered,
+    SeatsJudged,
+    TreeAnswered,
+    ValidatorSlashed,
+)
 
 BEACONS_MAX = 64
 """Beacon requests remembered; an older one is long past its deadline."""
@@ -66,6 +75,14 @@ class AttemptView:
     accepted: SetAccepted | None = None
     proposal: ProposalAccepted | None = None
     roll: frozenset[int] = frozenset()
+    slashed: int = 0
+    """Bitmap of the seats convicted in this attempt."""
+    struck: ProposalStruck | None = None
+    """The newest strike; its views follow."""
+    held: bool = False
+    """An answer is due on chain."""
+    window_end: int = 0
+    """End of the challenge window once its clock stood still; 0 before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +128,8 @@ class ChainView:
                 return self._ask(BeaconRound(request, members, deadline))
             case BeaconRevealed(request, member):
                 return self._reveal(request, member)
+            case ValidatorSlashed() | TreeAnswered() | QuestionUnanswered():
+                return self
             case _:
                 return self._apply_task(event) if event.task == self.task else self
 
@@ -142,7 +161,17 @@ class ChainView:
                 roll = attempt.roll | {event.seat}
                 return replace(self, attempt=replace(attempt, roll=roll))
             case ProposalAccepted():
-                return replace(self, attempt=replace(attempt, proposal=event))
+                return replace(self, attempt=replace(attempt, proposal=event, window_end=0))
+            case SeatsJudged(slashed=seats):
+                slashed = attempt.slashed | seats
+                return replace(self, attempt=replace(attempt, slashed=slashed))
+            case ProposalStruck():
+                struck = replace(attempt, proposal=None, struck=event, held=False, window_end=0)
+                return replace(self, attempt=struck)
+            case AttemptHeld():
+                return replace(self, attempt=replace(attempt, held=True))
+            case AttemptReleased(window_end=end):
+                return replace(self, attempt=replace(attempt, held=False, window_end=end))
             case RoundSettled():
                 return replace(self, settled=event, attempt=AttemptView())
             case AttemptAborted():
@@ -151,7 +180,8 @@ class ChainView:
                 return replace(self, paused=True)
             case TaskResumed():
                 return replace(self, paused=False)
-            case ValidatorRegistered() | ValidatorKeysSet() | BeaconRequested() | BeaconRevealed():
+            case _:
+                # Of the others the attempt's state does not depend on any.
                 return self
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest, PeerId
+from flocknode.protocol.proofs import DutyCall, SlashingCall
+from flocknode.protocol.verdicts import TasklessVerdictEvent, VerdictEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,8 @@ LedgerEvent = (
     | AttemptAborted
     | TaskPaused
     | TaskResumed
+    | VerdictEvent
+    | TasklessVerdictEvent
 )
 
 
@@ -262,4 +266,5 @@ class Poke:
     task: int
 
 
-Call = OpenRound | Reveal | Draw | IncludeSet | AnswerRollCall | ProposeModel | Settle | Poke
+RoundCall = OpenRound | Draw | IncludeSet | AnswerRollCall | ProposeModel | Settle | Poke
+Call = RoundCall | Reveal | SlashingCall | DutyCall

@@ -133,8 +133,15 @@ def pay_out(tx: Transaction, account: Address) -> int:
 def slash(
     tx: Transaction, validator: int, amount: int, scope: Digest, finder: Address = ZERO_ADDRESS
 ) -> int:
-    """Take up to ``amount`` pro rata and return what was taken; at most a tenth is the finder's."""
+    """Take up to ``amount`` for the slashing manager."""
     require(tx.sender == tx.rules.slashing_manager, "StakeRegistryNotSlashingManager")
+    return take_stake(tx, validator, amount, scope, finder)
+
+
+def take_stake(
+    tx: Transaction, validator: int, amount: int, scope: Digest, finder: Address = ZERO_ADDRESS
+) -> int:
+    """Take up to ``amount`` pro rata and return what was taken; at most a tenth is the finder's."""
     require(validator in tx.state.validators, "StakeRegistryUnknownValidator")
     entry = tx.state.validators[validator]
     assets = entry.pool.assets

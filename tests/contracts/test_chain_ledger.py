@@ -216,7 +216,7 @@ async def pass_time(bench, seconds: int) -> None:
     await bench.heads.beyond((await bench.heads.beyond(bench.heads.newest.digest)).digest)
 
 
-async def set_up(bench, drand: DrandTerms | None = None) -> Network:
+async def set_up(bench, drand: DrandTerms | None = None, plan: TaskPlan = PLAN) -> Network:
     keys = [new_signing_key() for _ in range(2 * VALIDATORS)]
     started = trio.current_time()
     faucet = Sender(bench.client, bench.heads, bench.chain.faucet, bench.chain.chain_id)
@@ -240,7 +240,7 @@ async def set_up(bench, drand: DrandTerms | None = None) -> Network:
         for i in range(VALIDATORS)
     ]
     ids = await enrol(bindings, faucet, terms.bond, enrolments)
-    task = await create_task(bindings, creator, PLAN)
+    task = await create_task(bindings, creator, plan)
     seconds = trio.current_time() - started
     members = [
         Member(keys[2 * i].address, keys[2 * i + 1], peers[i], onions[i], ids[i])
