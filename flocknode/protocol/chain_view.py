@@ -65,6 +65,8 @@ class AttemptView:
     accepted: SetAccepted | None = None
     proposal: ProposalAccepted | None = None
     roll: frozenset[int] = frozenset()
+    ended_at: int | None = None
+    """Block time of the end of the attempt before, while no other has been opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +145,9 @@ class ChainView:
             case ProposalAccepted():
                 return replace(self, attempt=replace(attempt, proposal=event))
             case RoundSettled():
-                return replace(self, settled=event, attempt=AttemptView())
+                return replace(self, settled=event, attempt=AttemptView(ended_at=self.timestamp))
             case AttemptAborted():
-                return replace(self, attempt=AttemptView())
+                return replace(self, attempt=AttemptView(ended_at=self.timestamp))
             case TaskPaused():
                 return replace(self, paused=True)
             case TaskResumed():
