@@ -29,8 +29,8 @@ contract ProofsTest is ProofFixture {
         for (uint256 i = 0; i < 6; ++i) {
             assertEq(registry.stakeOf(c.validators[i]), 45 ether);
         }
-        assertEq(token.balanceOf(address(this)), 3 ether);
-        assertEq(token.balanceOf(TREASURY), 27 ether);
+        assertEq(registry.creditOf(address(this)), 3 ether);
+        assertEq(registry.creditOf(TREASURY), 27 ether);
         vm.expectPartialRevert(ISlashingManager.SlashingManagerAlreadyPunished.selector);
         slashing.punish(c);
     }

@@ -83,6 +83,8 @@ class AttemptView:
     """An answer is due on chain."""
     window_end: int = 0
     """End of the challenge window once its clock stood still; 0 before."""
+    ended_at: int | None = None
+    """Block time of the end of the attempt before, while no other has been opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +175,9 @@ class ChainView:
             case AttemptReleased(window_end=end):
                 return replace(self, attempt=replace(attempt, held=False, window_end=end))
             case RoundSettled():
-                return replace(self, settled=event, attempt=AttemptView())
+                return replace(self, settled=event, attempt=AttemptView(ended_at=self.timestamp))
             case AttemptAborted():
-                return replace(self, attempt=AttemptView())
+                return replace(self, attempt=AttemptView(ended_at=self.timestamp))
             case TaskPaused():
                 return replace(self, paused=True)
             case TaskResumed():

@@ -3,9 +3,12 @@
 from flocknode.primitives import Address, Seconds
 from flocknode.protocol.chain_view import ChainView
 from flocknode.protocol.effects import Effect, Submit
-from flocknode.protocol.ledger import Draw, Poke, ProposalAccepted, Reveal, Settle
+from flocknode.protocol.ledger import Draw, OpenRound, Poke, ProposalAccepted, Reveal, Settle
 from flocknode.protocol.pace import Pace
 from flocknode.protocol.seating import Seating
+
+REOPEN_SECONDS = 30
+"""Between two validators' attempts to open an idle round."""
 
 
 class ChainDuties:
@@ -28,6 +31,7 @@ class ChainDuties:
         effects = self._reveal(me, final, now)
         if tip.paused:
             return effects
+        effects += self._open(me, tip, now)
         effects += self._draw(me, tip, now)
         effects += self._settle(me, tip, seating, now)
         effects += self._poke(me, tip, seating, now)
@@ -60,6 +64,20 @@ class ChainDuties:
         if oldest is None or not self._pace.every(("reveal", oldest), now):
             return []
         return [Submit(Reveal(oldest))]
+
+    def _open(self, me: int, tip: ChainView, now: Seconds) -> list[Effect]:
+        """Open the round that could not be opened when the attempt before it ended."""
+        ended_at = tip.attempt.ended_at
+        following = tip.settled.round + 1 if tip.settled else 0
+        if ended_at is None or tip.terms is None or following >= tip.terms.rounds:
+            return []
+        # What kept the beacon or the purse from it takes a while, and a refused call costs gas.
+        rank = sorted(tip.validators).index(me)
+        if tip.timestamp < ended_at + (1 + rank) * REOPEN_SECONDS:
+            return []
+        interval = REOPEN_SECONDS * len(tip.validators)
+        due = self._pace.every(("open", ended_at), now, interval)
+        return [Submit(OpenRound(self._task))] if due else []
 
     def _draw(self, me: int, tip: ChainView, now: Seconds) -> list[Effect]:
         attempt = tip.attempt

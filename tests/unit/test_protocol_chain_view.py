@@ -51,11 +51,12 @@ def test_settlement_names_the_model_and_ends_the_attempt():
     assert after(created).model_root == MODEL_ROOT
     view = after(created, OPENED, DRAWN, SETTLED)
     assert view.model_root == SETTLED.model_root
-    assert view.attempt == AttemptView()
+    assert view.attempt == AttemptView(ended_at=view.timestamp)
 
 
 def test_abort_ends_the_attempt():
-    assert after(OPENED, DRAWN, AttemptAborted(1, 3, 0, False, 0)).attempt == AttemptView()
+    view = after(OPENED, DRAWN, AttemptAborted(1, 3, 0, False, 0))
+    assert view.attempt == AttemptView(ended_at=view.timestamp)
 
 
 def test_new_draw_starts_with_an_empty_roll():

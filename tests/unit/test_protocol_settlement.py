@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -5,9 +6,18 @@ import pytest
 from flocknode.primitives import PeerId
 from flocknode.protocol.chain_view import AttemptView, BeaconRound, ChainView, ValidatorKeys
 from flocknode.protocol.effects import Submit
-from flocknode.protocol.ledger import Draw, Poke, Reveal, RoundOpened, Settle
+from flocknode.protocol.ledger import (
+    Draw,
+    OpenRound,
+    Poke,
+    Reveal,
+    RoundOpened,
+    RoundSettled,
+    Settle,
+    TaskCreated,
+)
 from flocknode.protocol.pace import RESEND_SECONDS
-from flocknode.protocol.settlement import ChainDuties
+from flocknode.protocol.settlement import REOPEN_SECONDS, ChainDuties
 from tests.consortium import DRAWN_AT, MODEL_ROOT, consortium, key
 
 US = consortium()
@@ -96,6 +106,26 @@ def test_validators_take_turns_from_another_one_each_round():
         for step in range(4):
             effects = turn.tick(tip, view(DEADLINE), US.seating, step * RESEND_SECONDS)
             assert bool(effects) == (step >= rank and (step - rank) % 2 == 0)
+
+
+def idle(timestamp, settled=None, rounds=2):
+    terms = replace(US.terms, rounds=rounds)
+    created = TaskCreated(1, terms, MODEL_ROOT, MODEL_ROOT, MODEL_ROOT)
+    tip = view(timestamp, ended_at=DRAWN_AT)
+    return replace(tip, created=created, settled=settled)
+
+
+def test_round_that_could_not_be_opened_is_opened_later_by_one_validator_after_the_other():
+    assert calls(0, idle(DRAWN_AT + REOPEN_SECONDS - 1)) == []
+    assert calls(0, idle(DRAWN_AT + REOPEN_SECONDS)) == [OpenRound(1)]
+    assert calls(1, idle(DRAWN_AT + REOPEN_SECONDS)) == []
+    assert calls(1, idle(DRAWN_AT + 2 * REOPEN_SECONDS)) == [OpenRound(1)]
+
+
+def test_no_round_follows_the_last():
+    last = RoundSettled(1, 1, 0, MODEL_ROOT, DRAWN_AT)
+    assert calls(0, idle(DRAWN_AT + REOPEN_SECONDS, last)) == []
+    assert calls(0, idle(DRAWN_AT + REOPEN_SECONDS, last, rounds=3)) == [OpenRound(1)]
 
 
 def test_settlement_follows_the_challenge_window():
