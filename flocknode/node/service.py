@@ -18,6 +18,7 @@ from flocknode.errors import FlockError
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
+from flocknode.node.prover import Prover
 from flocknode.node.vault import Vault
 from flocknode.ports import BlobStore, Heard, Journal, Ledger, Network, Signer, Trainer
 from flocknode.primitives import Digest, PeerId, Seconds
@@ -32,6 +33,7 @@ from flocknode.protocol.effects import (
     MaskDelta,
     OpenCapsule,
     Penalise,
+    Prepare,
     Publish,
     Recall,
     Remember,
@@ -40,6 +42,7 @@ from flocknode.protocol.effects import (
     ServeMaskSum,
     Sign,
     Submit,
+    SubmitAll,
     SumMasks,
     Train,
 )
@@ -99,6 +102,7 @@ class NodeService:
         self._ledger = ledger
         self._signer = signer
         self._vault = vault
+        self._prover = Prover(blobs, vault.seeds_of)
         self._blobs = blobs
         self._journal = journal
         self._heard, self._unwritten = trio.open_memory_channel[Heard](INBOX_EVENTS_MAX)
@@ -151,9 +155,13 @@ class NodeService:
             case Sign(statement):
                 return await self._sign(statement)
             case Submit(call):
-                nursery.start_soon(self._submit, call)
-            case Fetch(root, kind, length, holders):
-                nursery.start_soon(self._fetch, root, TreeKind(kind), length, holders)
+                nursery.start_soon(self._submit, (call,))
+            case SubmitAll(calls):
+                nursery.start_soon(self._submit, calls)
+            case Prepare():
+                nursery.start_soon(self._compute_in_thread, self._prover.prepare, effect)
+            case Fetch():
+                nursery.start_soon(self._fetch, effect)
             case Hold(root, data):
                 self._blobs.put(root, data)
             case MakeSealingKey(seating):
@@ -264,25 +272,26 @@ class NodeService:
             # Whoever missed it asks a seat.
             log.info("gossip: %s", error)
 
-    async def _submit(self, call: Call) -> None:
-        try:
-            await self._ledger.submit(call)
-        except FlockError as error:
-            # Calls are idempotent and their duties come round again; the chain tells the outcome.
-            log.info("%s: %s", type(call).__name__, error)
+    async def _submit(self, calls: tuple[Call, ...]) -> None:
+        for call in calls:
+            try:
+                await self._ledger.submit(call)
+            except FlockError as error:
+                # Calls are idempotent, their duties come round again; the chain tells the outcome.
+                log.info("%s: %s", type(call).__name__, error)
+                return
 
-    async def _fetch(
-        self, root: Digest, kind: TreeKind, length: int, holders: tuple[PeerId, ...]
-    ) -> None:
+    async def _fetch(self, effect: Fetch) -> None:
+        root, kind = effect.root, TreeKind(effect.kind)
         if self._blobs.get(root) is not None:
             await self._inbox.send(VectorHeld(root))
             return
 
         def is_under_root(data: memoryview) -> bool:
-            return tree_root(kind, data) == root
+            return tree_root(kind, data, effect.leaf_bytes) == root
 
         try:
-            data = await self._network.fetch(root, length, holders, is_under_root)
+            data = await self._network.fetch(root, effect.length, effect.holders, is_under_root)
         except FlockError as error:
             log.info("pull of %s: %s", root.hex()[:8], error)
             await self._inbox.send(FetchFailed(root))

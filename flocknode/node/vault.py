@@ -8,7 +8,7 @@ wait for the disk and take long for long vectors: call them in a thread.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flocknode.aggregation.ring import unmask
 from flocknode.aggregation.step import model_root, server_step
@@ -155,14 +155,20 @@ class Vault:
         """Sum the keystreams of the set; the core asks only for headers whose seed opened."""
         integers = effect.seating.terms.integers
         secrets = self._secrets(effect.seating)
-        seeds = [secrets.seeds[header] for header in effect.headers if header in secrets.seeds]
-        if len(seeds) < len(effect.headers):
+        seeds = self.seeds_of(effect.seating, effect.headers)
+        if seeds is None:
             raise SecretGone("a seed of an attempt that is over")
         total = sum_masks(seeds, integers.words, integers.width)
         data = bytes(words_bytes(total.words))
         root = tree_root(TreeKind.MASK_SUM, data)
         secrets.sums[root] = data
         return MasksSummed(effect.seating.ctx, effect.inclusion_root, root, _inline(data))
+
+    def seeds_of(self, seating: Seating, headers: Sequence[Digest]) -> list[bytes] | None:
+        """Return this column's seeds of ``headers``; None once one of them is gone."""
+        held = self._secrets(seating).seeds
+        seeds = [held[header] for header in headers if header in held]
+        return seeds if len(seeds) == len(headers) else None
 
     def serve_mask_sum(self, effect: ServeMaskSum) -> None:
         """Hand a sum to the blob store, from which every peer may pull it."""

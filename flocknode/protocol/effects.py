@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from flocknode.crypto.merkle import LEAF_BYTES
 from flocknode.messages.statements import Statement
 from flocknode.messages.wire import Message
 from flocknode.primitives import Digest, PeerId
 from flocknode.protocol.ledger import Call
+from flocknode.protocol.proofs import ProofRequest
 from flocknode.protocol.seating import Seating
 
 
@@ -54,6 +56,7 @@ class Fetch:
     kind: int
     length: int
     holders: tuple[PeerId, ...]
+    leaf_bytes: int = LEAF_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,24 @@ class ComputeAggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Find the bytes of a proof or an answer and check them as the contract will.
+
+    Answered by ``Prepared``.
+    """
+
+    seating: Seating
+    request: ProofRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAll:
+    """Send transactions one after the other, none after one that was refused."""
+
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """Keep a message that this seat relies on, without its vector, past a restart."""
 
@@ -181,6 +202,8 @@ Effect = (
     | SumMasks
     | ServeMaskSum
     | ComputeAggregate
+    | Prepare
+    | SubmitAll
     | Remember
     | Recall
     | DestroySecrets

@@ -6,6 +6,8 @@ from flocknode.messages.statements import Statement
 from flocknode.messages.wire import Message
 from flocknode.primitives import Digest, PeerId
 from flocknode.protocol.chain_view import ChainView
+from flocknode.protocol.ledger import Call
+from flocknode.protocol.proofs import ProofRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,16 @@ class AggregateComputed:
     """Empty when it is too long to travel inline."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The calls of a proof that will hold, or of an answer."""
+
+    ctx: Digest
+    request: ProofRequest
+    calls: tuple[Call, ...]
+    """None where bytes are missing, or where nothing is wrong with what was suspected."""
+
+
 Event = (
     ChainAdvanced
     | Tick
@@ -134,4 +146,5 @@ Event = (
     | Resealed
     | MasksSummed
     | AggregateComputed
+    | Prepared
 )

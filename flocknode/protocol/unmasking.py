@@ -10,12 +10,16 @@ from flocknode.protocol.ledger import SetAccepted
 from flocknode.protocol.pace import Pace
 from flocknode.protocol.sealing_keys import others
 from flocknode.protocol.seating import Seating
+from flocknode.protocol.verdicts import Verdicts
 
 
 class Unmasker:
     """One seat's mask sum and what it knows of the other columns' sums."""
 
-    def __init__(self, seating: Seating, seat: int, includer: Includer, pace: Pace) -> None:
+    def __init__(
+        self, seating: Seating, seat: int, includer: Includer, pace: Pace, verdicts: Verdicts
+    ) -> None:
+        self._verdicts = verdicts
         self._seating = seating
         self._seat = seat
         self._column = seating.column_of(seat)
@@ -87,11 +91,11 @@ class Unmasker:
 
     def choose(self, accepted: SetAccepted, timestamp: int) -> tuple[Digest, ...] | None:
         """Return the root that counts for each column, or None while one is open."""
-        late = timestamp >= self._seating.root_deadline(accepted.accepted_at)
+        late = self._verdicts.is_late(timestamp, accepted)
         roots = []
         for column in range(self._seating.terms.columns):
             signers = self._signers(column, accepted.inclusion_root)
-            root = self._majority(signers) or (self._best_held(signers) if late else None)
+            root = self._majority(column, signers) or (self._best_held(signers) if late else None)
             if root is None:
                 return None
             roots.append(root)
@@ -106,10 +110,10 @@ class Unmasker:
         if column == self._column and root != self.own_root:
             return False
         signers = self._signers(column, accepted.inclusion_root)
-        majority = self._majority(signers)
+        majority = self._majority(column, signers)
         if majority is not None:
             return root == majority
-        late = timestamp >= self._seating.root_deadline(accepted.accepted_at)
+        late = self._verdicts.is_late(timestamp, accepted)
         return late and root in signers and root in self._held
 
     def fetch_missing(
@@ -126,12 +130,12 @@ class Unmasker:
 
     def fetch_signed(self, accepted: SetAccepted, timestamp: int, now: Seconds) -> list[Effect]:
         """After ``root_deadline``, pull what was signed in columns without a majority."""
-        if timestamp < self._seating.root_deadline(accepted.accepted_at):
+        if not self._verdicts.is_late(timestamp, accepted):
             return []
         effects: list[Effect] = []
         for column in range(self._seating.terms.columns):
             signers = self._signers(column, accepted.inclusion_root)
-            if self._majority(signers) is None:
+            if self._majority(column, signers) is None:
                 effects += [e for r, s in signers.items() for e in self._fetch(r, s, now)]
         return effects
 
@@ -156,12 +160,17 @@ class Unmasker:
         signers: dict[Digest, list[int]] = {}
         for seat in self._seating.column(column):
             message = self._roots.get(seat)
-            if message and message.inclusion_root == inclusion_root:
+            if message and self._counts(message) and message.inclusion_root == inclusion_root:
                 signers.setdefault(message.root, []).append(seat)
         return signers
 
-    def _majority(self, signers: dict[Digest, list[int]]) -> Digest | None:
-        need = self._seating.terms.column_majority
+    def _counts(self, message: MaskRootMessage) -> bool:
+        """Tell whether a seat's word still counts: it is not convicted, its bytes were not kept."""
+        verdicts = self._verdicts
+        return not verdicts.is_slashed(message.seat) and not verdicts.is_banned(message.root)
+
+    def _majority(self, column: int, signers: dict[Digest, list[int]]) -> Digest | None:
+        need = self._verdicts.majority_of(column)
         return next((root for root, seats in signers.items() if len(seats) >= need), None)
 
     def _best_held(self, signers: dict[Digest, list[int]]) -> Digest | None:

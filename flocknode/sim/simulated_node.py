@@ -12,6 +12,7 @@ from flocknode.messages.slots import slot_of
 from flocknode.messages.statements import Statement, statement_digest
 from flocknode.messages.wire import Message
 from flocknode.node.memory import MemoryStorage
+from flocknode.node.prover import Prover
 from flocknode.node.vault import Vault
 from flocknode.ports import BlobStore, Journal, SecretStore, SlotRecord
 from flocknode.primitives import Digest, PeerId
@@ -79,6 +80,7 @@ class SimulatedNode:
         while len(self.onion) < ONION_LAYERS:
             self.onion.append(keccak256(self.onion[-1]))
         self.vault: Vault
+        self.prover: Prover
         self.machine: RoundMachine
         self.fold: ChainFold
         self.seen: Digest | None
@@ -100,6 +102,7 @@ class SimulatedNode:
             entropy=world.random.randbytes,
             rounding=self._rounding,
         )
+        self.prover = Prover(self.blobs, self.vault.seeds_of)
         self.fold, self.seen = ChainFold(TASK), None
         self.machine = RoundMachine(
             self.key.address, world.domain, TASK, world.roster, world.initial_root

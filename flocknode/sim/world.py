@@ -30,6 +30,7 @@ from flocknode.protocol.effects import (
     MaskDelta,
     OpenCapsule,
     Penalise,
+    Prepare,
     Publish,
     Recall,
     Remember,
@@ -38,6 +39,7 @@ from flocknode.protocol.effects import (
     ServeMaskSum,
     Sign,
     Submit,
+    SubmitAll,
     SumMasks,
     Train,
 )
@@ -318,8 +320,13 @@ class World:
                 return [*node.sign(statement)]
             case Submit(call):
                 self._submit(node, call)
-            case Fetch(root, kind, length, holders):
-                self._fetch(node, root, TreeKind(kind), length, holders)
+            case SubmitAll(calls):
+                for call in calls:
+                    self._submit(node, call)
+            case Prepare():
+                return [node.prover.prepare(effect)]
+            case Fetch():
+                self._fetch(node, effect)
             case Hold(root, data):
                 node.blobs.put(root, data)
             case MakeSealingKey(seating):
@@ -372,20 +379,15 @@ class World:
         for _ in range(copies):
             self._schedule(self.random.uniform(*self.faults.delay_seconds), receiver, event)
 
-    def _fetch(
-        self,
-        node: SimulatedNode,
-        root: Digest,
-        kind: TreeKind,
-        length: int,
-        holders: tuple[PeerId, ...],
-    ) -> None:
+    def _fetch(self, node: SimulatedNode, effect: Fetch) -> None:
+        root, kind = effect.root, TreeKind(effect.kind)
         if node.blobs.get(root) is not None:
             return self._schedule(0, node, VectorHeld(root))
-        for peer in holders:
+        for peer in effect.holders:
             holder = self._by_peer[peer]
             data = None if holder.crashed else holder.blobs.get(root)
-            if data and len(data) == length and tree_root(kind, data) == root:
+            is_whole = data is not None and len(data) == effect.length
+            if data and is_whole and tree_root(kind, data, effect.leaf_bytes) == root:
                 node.blobs.put(root, data)
                 return self._schedule(0.05, node, VectorHeld(root))
         return self._schedule(0.5, node, FetchFailed(root))
