@@ -24,11 +24,14 @@ NAMES: Final = (
     "CommitRevealBeacon",
     "TaskRegistry",
     "RoundManager",
+    "SlashingManager",
+    "DutyManager",
+    "RoundPay",
 )
 SETTINGS: Final[dict[str, Any]] = {
     "evmVersion": "prague",
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
-    "optimizer": {"enabled": True, "runs": 200},
+    "optimizer": {"enabled": True, "runs": 50},
 }
 """The same as in contracts/foundry.toml."""
 OUTPUTS: Final = ("abi", "evm.bytecode.object", "evm.deployedBytecode", "metadata")

@@ -6,7 +6,7 @@ import {IRandomnessBeacon} from "./interfaces/IRandomnessBeacon.sol";
 import {IRoundManager} from "./interfaces/IRoundManager.sol";
 import {IStakeRegistry} from "./interfaces/IStakeRegistry.sol";
 import {ITaskRegistry} from "./interfaces/ITaskRegistry.sol";
-import {Attempt, Phase, Plan, Settlement} from "./interfaces/Types.sol";
+import {Attempt, Consequence, Phase, Plan, Settlement} from "./interfaces/Types.sol";
 import {Committee} from "./libraries/Committee.sol";
 import {GasTable} from "./libraries/GasTable.sol";
 import {Plans} from "./libraries/Plans.sol";
@@ -21,16 +21,34 @@ contract RoundManager is RoundSeating {
     using Committee for uint256[2];
     using Plans for Plan;
 
+    /// @dev Proposals of one attempt that may fall; the next one that does spends it.
+    uint256 private constant STRIKES_MAX = 7;
+
+    /// @notice Who convicts seats.
+    address public immutable slashingManager;
+    /// @notice Who watches over duties.
+    address public immutable dutyManager;
+
+    modifier onlyJudge() {
+        if (msg.sender != slashingManager && msg.sender != dutyManager) revert RoundManagerNotJudge(msg.sender);
+        _;
+    }
+
     constructor(
         IERC20 token_,
         IStakeRegistry registry_,
         IRandomnessBeacon beacon_,
         ITaskRegistry tasks_,
+        address slashingManager_,
+        address dutyManager_,
+        address roundPay_,
         uint256 gasPriceMax_
-    ) TaskPurse(token_, registry_, tasks_, gasPriceMax_) RoundSeating(beacon_) {
+    ) TaskPurse(token_, registry_, tasks_, roundPay_, gasPriceMax_) RoundSeating(beacon_) {
         // Both name their round manager for good, so a wrong address shows at once.
         if (registry_.roundManager() != address(this)) revert RoundManagerWrongPeer(address(registry_));
         if (beacon_.consumer() != address(this)) revert RoundManagerWrongPeer(address(beacon_));
+        slashingManager = slashingManager_;
+        dutyManager = dutyManager_;
     }
 
     /// @inheritdoc IRoundManager
@@ -70,6 +88,8 @@ contract RoundManager is RoundSeating {
         a.acceptedAt = uint40(block.timestamp);
         a.includeSeats = uint32(args.seats);
         a.included = uint16(included);
+        a.strikes = 0;
+        a.holds = 0;
         a.trainers = args.trainers;
         a.setHash = keccak256(
             abi.encode(
@@ -124,8 +144,9 @@ contract RoundManager is RoundSeating {
         Attempt storage a = _attempts[args.task];
         Plan memory p = _plans[args.task];
         _requireAttempt(args.task, a, Phase.Included, args.round, args.attempt);
-        if (args.view_ >= p.views()) revert RoundManagerUnknownView(args.view_);
-        (uint256 start, uint256 end) = p.proposalView(a.acceptedAt, args.view_);
+        uint256 first = a.strikes * p.views();
+        if (args.view_ < first || args.view_ >= first + p.views()) revert RoundManagerUnknownView(args.view_);
+        (uint256 start, uint256 end) = p.proposalView(a.acceptedAt, a.strikes, a.proposedAt, args.view_);
         _requireNow(start, end);
         _checkProposal(p, a, args);
 
@@ -165,7 +186,6 @@ contract RoundManager is RoundSeating {
         a.phase = Phase.Idle;
         a.round = uint32(round + 1);
         a.attempt = 0;
-        a.noShows = 0;
         a.spent = false;
         if (round + 1 < p.rounds() && _isFunded(task, p, 1)) _open(task, p, a);
         uint256 seated = a.phase == Phase.Collecting ? p.seats() : 0;
@@ -194,18 +214,72 @@ contract RoundManager is RoundSeating {
     }
 
     /// @inheritdoc IRoundManager
+    function judge(uint256 task, uint256 slashed, uint256 absent, Consequence consequence) external onlyJudge {
+        Attempt storage a = _attempts[task];
+        uint32 out = uint32(slashed | absent);
+        a.slashed |= uint32(slashed);
+        a.noShows |= out;
+        a.includeSeats &= ~out;
+        a.proposeSeats &= ~out;
+        if (out != 0) emit SeatsJudged(task, a.round, a.attempt, slashed, absent);
+        if (consequence == Consequence.None) return;
+        if (consequence == Consequence.Strike && a.strikes != STRIKES_MAX) return _strike(task, a);
+        _giveUp(task, _plans[task], a, consequence);
+    }
+
+    /// @inheritdoc IRoundManager
+    function hold(uint256 task) external onlyJudge {
+        Attempt storage a = _attempts[task];
+        if (a.holds++ != 0) return;
+        if (a.phase == Phase.Included) {
+            a.phase = Phase.Demanded;
+        } else {
+            _requirePhase(task, a, Phase.Proposed);
+            a.phase = Phase.Disputed;
+            a.proposedAt = uint40(block.timestamp) - a.proposedAt;
+        }
+        emit AttemptHeld(task, a.round, a.attempt);
+    }
+
+    /// @inheritdoc IRoundManager
+    function release(uint256 task) external onlyJudge {
+        Attempt storage a = _attempts[task];
+        if (--a.holds != 0) return;
+        uint256 windowEnd = 0;
+        if (a.phase == Phase.Demanded) {
+            a.phase = Phase.Included;
+        } else {
+            a.phase = Phase.Proposed;
+            a.proposedAt = uint40(block.timestamp) - a.proposedAt;
+            windowEnd = _plans[task].windowEnd(a.proposedAt);
+        }
+        emit AttemptReleased(task, a.round, a.attempt, windowEnd);
+    }
+
+    /// @inheritdoc IRoundManager
+    function evidenceOf(uint256 task)
+        external
+        view
+        returns (Attempt memory attempt, Plan memory plan, bytes32 inclusionRoot, uint256[2] memory committee)
+    {
+        attempt = _attempts[task];
+        return
+            (attempt, _plans[task], _settlements[task][attempt.round].inclusionRoot, _committees[task][attempt.draw]);
+    }
+
+    /// @inheritdoc IRoundManager
     function attemptOf(uint256 task) external view returns (Attempt memory) {
         return _attempts[task];
     }
 
     /// @inheritdoc IRoundManager
-    function committeeOf(uint256 task) external view returns (uint256[] memory) {
-        return _committees[task][_attempts[task].draw].select(Committee.all(_plans[task].seats()));
+    function committeeAt(uint256 task, uint256 draw_) external view returns (uint256[2] memory) {
+        return _committees[task][draw_];
     }
 
     /// @inheritdoc IRoundManager
     function domainSeparator() external view returns (bytes32) {
-        return _domainSeparatorV4();
+        return _separator();
     }
 
     function _recordSettlement(uint256 task, Plan memory p, Attempt storage a) private {
@@ -220,6 +294,20 @@ contract RoundManager is RoundSeating {
         });
         _reserveReward(task, p, settled);
         _settlements[task][a.round] = settled;
+    }
+
+    /// @dev The next turn of views proposes over the same set once the strike is final.
+    function _strike(uint256 task, Attempt storage a) private {
+        Plan memory p = _plans[task];
+        uint256 strikes = uint256(a.strikes) + 1;
+        a.phase = Phase.Included;
+        a.strikes = uint8(strikes);
+        a.holds = 0;
+        a.proposedAt = uint40(block.timestamp);
+        (uint256 opensAt,) = p.proposalView(0, strikes, block.timestamp, strikes * p.views());
+        emit ProposalStruck(
+            task, a.round, a.attempt, strikes * p.views(), opensAt, p.voidDeadline(0, strikes, block.timestamp)
+        );
     }
 
     function _requirePhase(uint256 task, Attempt storage a, Phase phase) private view {
@@ -278,7 +366,8 @@ contract RoundManager is RoundSeating {
         if (args.modelRoot == 0) revert RoundManagerZeroRoot();
         if (args.seats >> p.seats() != 0) revert RoundManagerUnknownSeat(args.seats);
         uint256[] memory ids = _committees[args.task][a.draw].select(args.seats);
-        if (ids.length < p.quorum()) revert RoundManagerNoQuorum(args.seats);
+        if (args.seats & a.slashed != 0) revert RoundManagerSlashedSeat(args.seats & a.slashed);
+        if (ids.length < p.quorum(Committee.count(a.slashed))) revert RoundManagerNoQuorum(args.seats);
         Signatures.checkLength(args.signatures, ids.length);
         Statements.Propose memory s = Statements.Propose({
             ctx: a.ctx,
@@ -288,7 +377,7 @@ contract RoundManager is RoundSeating {
             aggregateRoot: args.aggregateRoot,
             modelRoot: args.modelRoot
         });
-        bytes32 digest = _hashTypedDataV4(Statements.hash(s));
+        bytes32 digest = _typedDigest(Statements.hash(s));
         address[] memory signers = registry.signersOf(ids);
         for (uint256 i = 0; i < signers.length; ++i) {
             Signatures.check(args.signatures, i, digest, signers[i]);
@@ -297,6 +386,6 @@ contract RoundManager is RoundSeating {
     }
 
     function _digest(Statements.Include memory s) private view returns (bytes32) {
-        return _hashTypedDataV4(Statements.hash(s));
+        return _typedDigest(Statements.hash(s));
     }
 }

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IRandomnessBeacon} from "./interfaces/IRandomnessBeacon.sol";
-import {Attempt, Phase, Plan} from "./interfaces/Types.sol";
+import {Attempt, Consequence, Phase, Plan} from "./interfaces/Types.sol";
 import {Committee} from "./libraries/Committee.sol";
 import {GasTable} from "./libraries/GasTable.sol";
 import {Plans} from "./libraries/Plans.sol";
 import {Statements} from "./libraries/Statements.sol";
+import {Domain} from "./Domain.sol";
 import {TaskPurse} from "./TaskPurse.sol";
 
 /// @title RoundSeating: how an attempt gets its committee, and how it is given up
 /// @dev Weights are frozen from each beacon request to its draw, or until nobody waits for it.
-abstract contract RoundSeating is TaskPurse, EIP712 {
+abstract contract RoundSeating is TaskPurse, Domain {
     using Committee for uint256[2];
     using Plans for Plan;
 
     IRandomnessBeacon public immutable beacon;
 
-    constructor(IRandomnessBeacon beacon_) EIP712("flocknode", "1") {
+    constructor(IRandomnessBeacon beacon_) Domain(address(this)) {
         beacon = beacon_;
     }
 
@@ -49,6 +49,7 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
     /// Nothing is asked for a round that could not be paid: it would keep everybody's weights frozen.
     function _askAhead(uint256 task, Plan memory p, Attempt storage a) internal {
         uint256 next = uint256(a.round) + 1;
+        if (a.nextRequest != 0) return;
         if (next >= p.rounds() || !_needsDraw(p, next, 0) || !_isFunded(task, p, 2)) return;
         a.nextRequest = _ask(task, p, next, 0);
     }
@@ -67,19 +68,36 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
         (, uint256 end) = p.rollCall(a.drawnAt);
         if (block.timestamp < end) revert RoundManagerTooEarly(end);
         uint256 noShows = Committee.all(p.seats()) & ~uint256(a.rollCalled);
-        emit AttemptAborted(task, a.round, a.attempt, false, noShows);
         a.noShows = uint32(noShows);
-        _tryAgain(task, p, a);
+        _giveUp(task, p, a, Consequence.Abort);
     }
 
     /// @dev The set's sum counts as known to somebody: a sum over any other set would tell the difference.
     function _spend(uint256 task, Plan memory p, Attempt storage a) internal {
-        uint256 end = p.voidDeadline(a.acceptedAt);
+        uint256 end = p.voidDeadline(a.acceptedAt, a.strikes, a.proposedAt);
         if (block.timestamp < end) revert RoundManagerTooEarly(end);
-        emit AttemptAborted(task, a.round, a.attempt, true, 0);
-        a.noShows = 0;
-        a.spent = true;
-        _tryAgain(task, p, a);
+        _giveUp(task, p, a, Consequence.Spend);
+    }
+
+    /// @dev At `attemptsMax` attempts the task pauses; aborted and spent attempts count alike.
+    function _giveUp(uint256 task, Plan memory p, Attempt storage a, Consequence c) internal {
+        bool spent = c != Consequence.Abort;
+        emit AttemptAborted(task, a.round, a.attempt, spent, a.noShows);
+        if (spent) a.spent = true;
+        if (a.nextRequest != 0) {
+            // Asked ahead for a round that does not come yet; its value may be known by now.
+            a.nextRequest = 0;
+            registry.thaw();
+        }
+        uint256 next = uint256(a.attempt) + 1;
+        if (c == Consequence.SpendAndPause || next % p.attemptsMax() == 0) {
+            a.phase = Phase.Paused;
+            emit TaskPaused(task, a.round);
+            return;
+        }
+        a.phase = Phase.Idle;
+        a.attempt = uint16(next);
+        _open(task, p, a);
     }
 
     /// @dev Draw the committee if the beacon is ready.
@@ -94,6 +112,7 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
         (uint256 low, uint256 high) = Committee.pack(ids);
         _committees[task][number][0] = low;
         if (high != 0) _committees[task][number][1] = high;
+        a.noShows = 0;
         _seat(task, p, a, seed, ids);
         return true;
     }
@@ -105,19 +124,6 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
 
     function _isFunded(uint256 task, Plan memory p, uint256 rounds) internal view returns (bool) {
         return purseOf(task).rewards >= rounds * p.rewardPerRound();
-    }
-
-    /// @dev At `attemptsMax` attempts the task pauses; aborted and spent attempts count alike.
-    function _tryAgain(uint256 task, Plan memory p, Attempt storage a) private {
-        uint256 next = uint256(a.attempt) + 1;
-        if (next % p.attemptsMax() == 0) {
-            a.phase = Phase.Paused;
-            emit TaskPaused(task, a.round);
-            return;
-        }
-        a.phase = Phase.Idle;
-        a.attempt = uint16(next);
-        _open(task, p, a);
     }
 
     /// @dev Freeze weights and ask the beacon; return 0 where either makes no sense now.
@@ -140,7 +146,7 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
 
     function _seat(uint256 task, Plan memory p, Attempt storage a, bytes32 seed, uint256[] memory ids) private {
         address[] memory signers = registry.signersOf(ids);
-        bytes32 ctx = _hashTypedDataV4(
+        bytes32 ctx = _typedDigest(
             Statements.hash(
                 Statements.Context({
                     task: task,
@@ -156,6 +162,7 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
         a.phase = Phase.Collecting;
         a.drawnAt = uint40(block.timestamp);
         a.rollCalled = 0;
+        a.slashed = 0;
         a.ctx = ctx;
         uint256 frozen = a.spent ? a.trainers : 0;
         emit CommitteeDrawn(task, a.round, a.attempt, a.modelRoot, seed, ctx, ids, signers, block.timestamp, frozen);
@@ -168,9 +175,10 @@ abstract contract RoundSeating is TaskPurse, EIP712 {
         returns (uint256[] memory)
     {
         uint256 seats = p.seats();
-        if (a.attempt == 0 || a.draw == 0) return registry.draw(seed, seats, new uint256[](0));
+        bool fresh = a.attempt == 0;
+        if ((fresh && a.noShows == 0) || a.draw == 0) return registry.draw(seed, seats, new uint256[](0));
         uint256[] memory members = _committees[task][a.draw].select(Committee.all(seats));
-        return registry.redraw(seed, members, a.noShows, p.epochRounds() != 1);
+        return registry.redraw(seed, members, a.noShows, !fresh && p.epochRounds() != 1);
     }
 
     /// @dev The beacon is needed at an epoch's first round and for every attempt after the first.

@@ -23,11 +23,18 @@ contract StakeRegistry is IStakeRegistry {
     /// @notice The longest peer id in bytes.
     uint256 public constant PEER_LENGTH_MAX = 64;
 
+    /// @notice A finder gets one of so many parts.
+    uint256 public constant FINDER_PARTS = 10;
+
     IERC20 public immutable token;
     /// @notice Who admits organisations; the zero address lets everybody do so.
     address public immutable registrar;
     /// @notice The round manager, which alone freezes weights.
     address public immutable roundManager;
+    /// @notice Who may slash.
+    address public immutable slashingManager;
+    /// @notice Where slashed stake goes, but for the finder's share.
+    address public immutable treasury;
     uint256 public immutable stakeMin;
     uint256 public immutable stakeCap;
     uint256 public immutable unbondingSeconds;
@@ -64,6 +71,8 @@ contract StakeRegistry is IStakeRegistry {
         IERC20 token_,
         address registrar_,
         address roundManager_,
+        address slashingManager_,
+        address treasury_,
         uint256 stakeMin_,
         uint256 stakeCap_,
         uint256 unbondingSeconds_
@@ -75,6 +84,8 @@ contract StakeRegistry is IStakeRegistry {
         token = token_;
         registrar = registrar_;
         roundManager = roundManager_;
+        slashingManager = slashingManager_;
+        treasury = treasury_;
         stakeMin = stakeMin_;
         stakeCap = stakeCap_;
         unbondingSeconds = unbondingSeconds_;
@@ -174,6 +185,23 @@ contract StakeRegistry is IStakeRegistry {
     /// @inheritdoc IStakeRegistry
     function thaw() external onlyRoundManager {
         emit WeightsThawed(--_totals.freezes);
+    }
+
+    /// @inheritdoc IStakeRegistry
+    function slash(uint256 validator, uint256 amount, bytes32 scope, address finder) external returns (uint256 taken) {
+        if (msg.sender != slashingManager) revert StakeRegistryNotSlashingManager(msg.sender);
+        Stake storage s = _stakes[validator];
+        uint256 bonded = s.bonded;
+        uint256 unbonding = s.unbonding;
+        taken = amount < bonded + unbonding ? amount : bonded + unbonding;
+        uint256 first = taken < bonded ? taken : bonded;
+        s.bonded = uint128(bonded - first);
+        s.unbonding = uint128(unbonding - (taken - first));
+        if (_totals.freezes == 0) _setWeight(validator);
+        uint256 reward = taken / FINDER_PARTS;
+        emit Slashed(validator, scope, finder, taken, reward);
+        token.safeTransfer(finder, reward);
+        token.safeTransfer(treasury, taken - reward);
     }
 
     /// @inheritdoc IStakeRegistry

@@ -6,28 +6,24 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {IRoundManager} from "./interfaces/IRoundManager.sol";
 import {IStakeRegistry} from "./interfaces/IStakeRegistry.sol";
 import {ITaskRegistry} from "./interfaces/ITaskRegistry.sol";
-import {Attempt, ContributionClaim, Phase, Plan, Purse, Settlement} from "./interfaces/Types.sol";
-import {Committee} from "./libraries/Committee.sol";
-import {InclusionTree} from "./libraries/InclusionTree.sol";
+import {Attempt, Phase, Plan, Purse, Settlement} from "./interfaces/Types.sol";
 import {Plans} from "./libraries/Plans.sol";
+import {Shares} from "./libraries/Shares.sol";
 
 /// @title TaskPurse: the money of tasks, and what rounds leave behind for pay
 /// @dev Value is conserved: the tokens held are the unreserved rewards plus the unclaimed pay of settled rounds; the native coin
 /// held is the gas pools plus the credits of relayers.
 abstract contract TaskPurse is IRoundManager {
-    using Committee for uint256[2];
     using Plans for Plan;
     using SafeERC20 for IERC20;
-
-    uint256 private constant BPS = 10_000;
-    /// @dev Byte offset of the trainer's address word in a record.
-    uint256 private constant RECORD_TRAINER = 64;
 
     IERC20 public immutable token;
     IStakeRegistry public immutable registry;
     ITaskRegistry public immutable tasks;
     /// @notice The highest price of gas that is refunded, in wei.
     uint256 public immutable gasPriceMax;
+    /// @notice Who says which pay is due to whom.
+    address public immutable roundPay;
 
     mapping(uint256 task => Plan) internal _plans;
     mapping(uint256 task => Attempt) internal _attempts;
@@ -35,14 +31,13 @@ abstract contract TaskPurse is IRoundManager {
     mapping(uint256 task => mapping(uint256 draw => uint256[2])) internal _committees;
     mapping(uint256 task => Purse) private _purses;
     mapping(address relayer => uint256) private _refunds;
-    mapping(uint256 task => mapping(uint256 round => uint256 bitmap)) private _trainersPaid;
-    mapping(uint256 task => mapping(uint256 round => uint256 bitmap)) private _seatsPaid;
 
-    constructor(IERC20 token_, IStakeRegistry registry_, ITaskRegistry tasks_, uint256 gasPriceMax_) {
+    constructor(IERC20 token_, IStakeRegistry registry_, ITaskRegistry tasks_, address roundPay_, uint256 gasPriceMax_) {
         token = token_;
         registry = registry_;
         tasks = tasks_;
         gasPriceMax = gasPriceMax_;
+        roundPay = roundPay_;
     }
 
     modifier onlyCreator(uint256 task) {
@@ -79,19 +74,9 @@ abstract contract TaskPurse is IRoundManager {
     }
 
     /// @inheritdoc IRoundManager
-    function claimTrainer(uint256 task, ContributionClaim[] calldata claims) external {
-        for (uint256 i = 0; i < claims.length; ++i) {
-            _payTrainer(task, claims[i]);
-        }
-    }
-
-    /// @inheritdoc IRoundManager
-    function claimSeats(uint256 task, uint256 validator, uint256[] calldata rounds) external {
-        uint256 sum = 0;
-        for (uint256 i = 0; i < rounds.length; ++i) {
-            sum += _takeSeatPay(task, validator, rounds[i]);
-        }
-        if (sum != 0) token.safeTransfer(registry.ownerOf(validator), sum);
+    function payOut(address to, uint256 amount) external {
+        if (msg.sender != roundPay) revert RoundManagerNotPay(msg.sender);
+        token.safeTransfer(to, amount);
     }
 
     /// @inheritdoc IRoundManager
@@ -144,56 +129,8 @@ abstract contract TaskPurse is IRoundManager {
         uint256 reward = p.rewardPerRound();
         if (reward > available) reward = available;
         s.reward = uint128(reward);
-        (uint256 each, uint256 perBit) = _shares(p, s);
-        uint256 bits = Committee.count(s.includeSeats) + Committee.count(s.proposeSeats);
+        (uint256 each, uint256 perBit, uint256 bits) = Shares.split(p, s);
         _purses[task].rewards = uint128(available - each * s.included - perBit * bits);
-    }
-
-    function _shares(Plan memory p, Settlement memory s) private pure returns (uint256 each, uint256 perBit) {
-        uint256 trainers = uint256(s.reward) * p.trainerShareBps() / BPS;
-        each = trainers / s.included;
-        perBit = (s.reward - trainers) / (Committee.count(s.includeSeats) + Committee.count(s.proposeSeats));
-    }
-
-    function _settled(uint256 task, uint256 round) private view returns (Settlement memory s) {
-        s = _settlements[task][round];
-        if (s.draw == 0) revert RoundManagerNotSettled(task, round);
-    }
-
-    function _payTrainer(uint256 task, ContributionClaim calldata claim) private {
-        Settlement memory s = _settled(task, claim.round);
-        bytes32 root = InclusionTree.rootOf(claim.record, claim.position, s.included, claim.path);
-        if (root != s.inclusionRoot) revert RoundManagerWrongRecord(task, claim.round, claim.position);
-        uint256 paid = _trainersPaid[task][claim.round];
-        if ((paid >> claim.position) & 1 == 1) revert RoundManagerAlreadyClaimed(task, claim.round);
-        _trainersPaid[task][claim.round] = paid | (1 << claim.position);
-        address trainer = address(uint160(uint256(bytes32(claim.record[RECORD_TRAINER:RECORD_TRAINER + 32]))));
-        (uint256 amount,) = _shares(_plans[task], s);
-        emit TrainerPaid(task, claim.round, trainer, amount);
-        token.safeTransfer(trainer, amount);
-    }
-
-    function _takeSeatPay(uint256 task, uint256 validator, uint256 round) private returns (uint256 amount) {
-        Settlement memory s = _settled(task, round);
-        Plan memory p = _plans[task];
-        uint256 seat = _seatOf(_committees[task][s.draw], p.seats(), round, validator);
-        uint256 paid = _seatsPaid[task][round];
-        if ((paid >> seat) & 1 == 1) revert RoundManagerAlreadyClaimed(task, round);
-        _seatsPaid[task][round] = paid | (1 << seat);
-        (, amount) = _shares(p, s);
-        amount *= ((s.includeSeats >> seat) & 1) + ((s.proposeSeats >> seat) & 1);
-        emit SeatPaid(task, round, validator, amount);
-    }
-
-    function _seatOf(uint256[2] storage committee, uint256 seats, uint256 round, uint256 validator)
-        private
-        view
-        returns (uint256)
-    {
-        for (uint256 seat = 0; seat < seats; ++seat) {
-            if (committee.at(seat) == validator) return seat;
-        }
-        revert RoundManagerNotSeated(round, validator);
     }
 
     function _send(address to, uint256 amount) private {

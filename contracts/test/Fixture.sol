@@ -3,11 +3,15 @@ pragma solidity 0.8.30;
 
 import {CommitRevealBeacon} from "../src/CommitRevealBeacon.sol";
 import {FlockToken} from "../src/FlockToken.sol";
+import {DutyManager} from "../src/DutyManager.sol";
 import {RoundManager} from "../src/RoundManager.sol";
+import {RoundPay} from "../src/RoundPay.sol";
+import {SlashingManager} from "../src/SlashingManager.sol";
 import {StakeRegistry} from "../src/StakeRegistry.sol";
 import {TaskRegistry} from "../src/TaskRegistry.sol";
 import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
-import {Attempt, IntegerTerms, Phase, TaskSpecification, TaskTerms, Windows} from "../src/interfaces/Types.sol";
+import {Attempt, IntegerTerms, Phase, Plan, TaskSpecification, TaskTerms, Windows} from "../src/interfaces/Types.sol";
+import {Plans} from "../src/libraries/Plans.sol";
 import {Statements} from "../src/libraries/Statements.sol";
 import {Test} from "./Vm.sol";
 
@@ -16,6 +20,7 @@ import {Test} from "./Vm.sol";
 abstract contract Fixture is Test {
     uint256 internal constant KEY = 0xA11CE;
     uint256 internal constant BOND = 1 ether;
+    uint256 internal constant CHALLENGE_BOND = 0.01 ether;
     uint256 internal constant STAKE_MIN = 10 ether;
     uint256 internal constant STAKE_CAP = 100 ether;
     uint256 internal constant UNBONDING = 7 days;
@@ -32,6 +37,9 @@ abstract contract Fixture is Test {
     StakeRegistry internal registry;
     CommitRevealBeacon internal beacon;
     RoundManager internal manager;
+    SlashingManager internal slashing;
+    DutyManager internal duties;
+    RoundPay internal pay;
     uint256 internal task;
     uint256 internal members;
     mapping(uint256 validator => uint256) internal layers; // of the onion, revealed so far
@@ -43,9 +51,16 @@ abstract contract Fixture is Test {
         token = new FlockToken();
         tasks = new TaskRegistry();
         address manager_ = predicted(5);
-        registry = new StakeRegistry(token, REGISTRAR, manager_, STAKE_MIN, STAKE_CAP, UNBONDING);
+        registry = new StakeRegistry(
+            token, REGISTRAR, manager_, predicted(6), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING
+        );
         beacon = new CommitRevealBeacon(registry, manager_, TREASURY, BOND, REVEAL, 2);
-        manager = new RoundManager(token, registry, beacon, tasks, 10 gwei);
+        manager = new RoundManager(
+            token, registry, beacon, tasks, predicted(6), predicted(7), predicted(8), 10 gwei
+        );
+        slashing = new SlashingManager(manager, registry, tasks, predicted(7), CHALLENGE_BOND);
+        duties = new DutyManager(manager, registry, tasks, slashing, CHALLENGE_BOND);
+        pay = new RoundPay(manager, registry, tasks);
         token.faucet(CREATOR);
         vm.deal(CREATOR, 1000 ether);
         vm.deal(RELAYER, 1 ether);
@@ -152,7 +167,16 @@ abstract contract Fixture is Test {
     }
 
     function seats() internal view returns (uint256) {
-        return manager.committeeOf(task).length;
+        return committeeOf(task).length;
+    }
+
+    /// @dev Validator ids by seat of the committee drawn last.
+    function committeeOf(uint256 task_) internal view returns (uint256[] memory ids) {
+        (, Plan memory plan,, uint256[2] memory words) = manager.evidenceOf(task_);
+        ids = new uint256[](Plans.seats(plan));
+        for (uint256 seat = 0; seat < ids.length; ++seat) {
+            ids[seat] = (words[seat >> 4] >> ((seat & 15) << 4)) & 0xffff;
+        }
     }
 
     function allSeats() internal view returns (uint256) {
@@ -205,7 +229,7 @@ abstract contract Fixture is Test {
 
     function signInclude(IRoundManager.InclusionArgs memory args) internal view {
         Attempt memory a = manager.attemptOf(task);
-        uint256[] memory committee = manager.committeeOf(task);
+        uint256[] memory committee = committeeOf(task);
         args.commitments = new bytes32[](countBits(args.seats));
         args.signatures = "";
         uint256 next = 0;
@@ -240,7 +264,7 @@ abstract contract Fixture is Test {
     }
 
     function signPropose(IRoundManager.ProposalArgs memory args) internal view {
-        uint256[] memory committee = manager.committeeOf(task);
+        uint256[] memory committee = committeeOf(task);
         Statements.Propose memory s = Statements.Propose({
             ctx: manager.attemptOf(task).ctx,
             view_: args.view_,

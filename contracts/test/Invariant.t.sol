@@ -176,7 +176,7 @@ contract Handler is Fixture {
         rounds[0] = round % 6;
         address owner = ownerAt(validator % VALIDATORS);
         uint256 before = token.balanceOf(owner);
-        try manager.claimSeats(task, validator % VALIDATORS, rounds) {
+        try pay.claimSeats(task, validator % VALIDATORS, rounds) {
             paid += token.balanceOf(owner) - before;
         } catch {}
     }

@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {FlockToken} from "../src/FlockToken.sol";
 import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
+import {IRoundPay} from "../src/interfaces/IRoundPay.sol";
 import {ContributionClaim, Phase, Settlement} from "../src/interfaces/Types.sol";
 import {InclusionTree} from "../src/libraries/InclusionTree.sol";
 import {Fixture} from "./Fixture.sol";
@@ -29,7 +30,7 @@ contract PayTest is Fixture {
 
     function test_trainers_get_equal_shares_for_proven_headers() public {
         _settleRound();
-        manager.claimTrainer(task, _claims());
+        pay.claimTrainer(task, _claims());
         for (uint256 i = 0; i < TRAINERS; ++i) {
             assertEq(token.balanceOf(_trainer(i)), REWARD * 7 / 10 / TRAINERS);
         }
@@ -38,20 +39,20 @@ contract PayTest is Fixture {
     function test_a_header_is_paid_once() public {
         _settleRound();
         ContributionClaim[] memory claims = _claims();
-        manager.claimTrainer(task, claims);
-        _claimRefused(claims, IRoundManager.RoundManagerAlreadyClaimed.selector);
+        pay.claimTrainer(task, claims);
+        _claimRefused(claims, IRoundPay.RoundPayAlreadyClaimed.selector);
     }
 
     function test_wrong_records_positions_and_paths_are_refused() public {
         _settleRound();
         ContributionClaim[] memory claims = _claims();
         claims[0].position = 1;
-        _claimRefused(claims, IRoundManager.RoundManagerWrongRecord.selector);
+        _claimRefused(claims, IRoundPay.RoundPayWrongRecord.selector);
         claims[0].position = TRAINERS;
         _claimRefused(claims, InclusionTree.InclusionTreePosition.selector);
         claims = _claims();
         claims[0].record[95] = bytes1(uint8(claims[0].record[95]) ^ 1);
-        _claimRefused(claims, IRoundManager.RoundManagerWrongRecord.selector);
+        _claimRefused(claims, IRoundPay.RoundPayWrongRecord.selector);
         claims = _claims();
         claims[0].record = new bytes(320);
         _claimRefused(claims, InclusionTree.InclusionTreeRecordLength.selector);
@@ -66,15 +67,15 @@ contract PayTest is Fixture {
         ContributionClaim[] memory claims = _claims();
         openAndDraw();
         includeNow((1 << TRAINERS) - 1);
-        _claimRefused(claims, IRoundManager.RoundManagerNotSettled.selector);
-        vm.expectPartialRevert(IRoundManager.RoundManagerNotSettled.selector);
-        manager.claimSeats(task, 0, new uint256[](1));
+        _claimRefused(claims, IRoundPay.RoundPayNotSettled.selector);
+        vm.expectPartialRevert(IRoundPay.RoundPayNotSettled.selector);
+        pay.claimSeats(task, 0, new uint256[](1));
     }
 
     function test_seats_get_equal_shares_for_each_signature() public {
         openAndDraw();
         IRoundManager.InclusionArgs memory args = includeArgs((1 << TRAINERS) - 1, 63, 0);
-        uint256[] memory committee = manager.committeeOf(task);
+        uint256[] memory committee = committeeOf(task);
         manager.include(args);
         skip(35);
         manager.propose(proposeArgs(0x1F8, 0));
@@ -83,18 +84,18 @@ contract PayTest is Fixture {
         // Seats 0..5 signed the set and 3..8 the proposal: twelve shares of 25 tokens.
         for (uint256 seat = 0; seat < 9; ++seat) {
             uint256 before = token.balanceOf(ownerAt(committee[seat]));
-            manager.claimSeats(task, committee[seat], new uint256[](1));
+            pay.claimSeats(task, committee[seat], new uint256[](1));
             uint256 shares = seat < 3 || seat > 5 ? 1 : 2;
             assertEq(token.balanceOf(ownerAt(committee[seat])) - before, shares * REWARD * 3 / 10 / 12);
-            vm.expectPartialRevert(IRoundManager.RoundManagerAlreadyClaimed.selector);
-            manager.claimSeats(task, committee[seat], new uint256[](1));
+            vm.expectPartialRevert(IRoundPay.RoundPayAlreadyClaimed.selector);
+            pay.claimSeats(task, committee[seat], new uint256[](1));
         }
     }
 
     function test_validators_without_a_seat_are_not_paid() public {
         _settleRound();
-        vm.expectPartialRevert(IRoundManager.RoundManagerNotSeated.selector);
-        manager.claimSeats(task, 9, new uint256[](1));
+        vm.expectPartialRevert(IRoundPay.RoundPayNotSeated.selector);
+        pay.claimSeats(task, 9, new uint256[](1));
     }
 
     function test_what_does_not_divide_stays_in_the_purse() public {
@@ -146,9 +147,9 @@ contract PayTest is Fixture {
         }
         vm.prank(CREATOR);
         manager.withdrawPurse(task);
-        manager.claimTrainer(task, _claims());
+        pay.claimTrainer(task, _claims());
         for (uint256 i = 0; i < 9; ++i) {
-            manager.claimSeats(task, i, new uint256[](1));
+            pay.claimSeats(task, i, new uint256[](1));
         }
         assertEq(token.balanceOf(address(manager)), 0);
     }
@@ -255,6 +256,6 @@ contract PayTest is Fixture {
 
     function _claimRefused(ContributionClaim[] memory claims, bytes4 selector) private {
         vm.expectPartialRevert(selector);
-        manager.claimTrainer(task, claims);
+        pay.claimTrainer(task, claims);
     }
 }

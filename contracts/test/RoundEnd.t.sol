@@ -36,7 +36,7 @@ contract RoundEndTest is RoundFixture {
 
     function test_an_attempt_without_a_set_aborts_after_the_roll_call_and_leaves_the_absent_out() public {
         openAndDraw();
-        uint256[] memory before = manager.committeeOf(task);
+        uint256[] memory before = committeeOf(task);
         skip(160);
         for (uint256 seat = 0; seat < 8; ++seat) {
             manager.answerRollCall(_rollCall(seat));
@@ -49,7 +49,7 @@ contract RoundEndTest is RoundFixture {
         assertEq(manager.attemptOf(task).attempt, 1);
         assertEq(manager.attemptOf(task).noShows, 256);
         drawNow();
-        uint256[] memory ids = manager.committeeOf(task);
+        uint256[] memory ids = committeeOf(task);
         for (uint256 i = 0; i < 9; ++i) {
             assertTrue(ids[i] != before[8], "the absent seat is drawn again");
         }
@@ -105,7 +105,7 @@ contract RoundEndTest is RoundFixture {
     function test_within_an_epoch_an_abort_keeps_the_present_and_permutes_them() public {
         task = createTask(specification(12, 3, 4));
         openAndDraw();
-        uint256[] memory before = manager.committeeOf(task);
+        uint256[] memory before = committeeOf(task);
         skip(160);
         for (uint256 seat = 0; seat < 9; ++seat) {
             manager.answerRollCall(_rollCall(seat));
@@ -113,7 +113,7 @@ contract RoundEndTest is RoundFixture {
         skip(50);
         manager.poke(task);
         drawNow();
-        uint256[] memory ids = manager.committeeOf(task);
+        uint256[] memory ids = committeeOf(task);
         assertTrue(keccak256(abi.encode(ids)) != keccak256(abi.encode(before)), "the columns are the same");
         assertEq(_bitmap(ids), _bitmap(before));
     }
@@ -194,10 +194,10 @@ contract RoundEndTest is RoundFixture {
     function test_within_an_epoch_the_committee_stays_and_ctx_changes() public {
         task = createTask(specification(12, 3, 2));
         openAndDraw();
-        uint256[] memory before = manager.committeeOf(task);
+        uint256[] memory before = committeeOf(task);
         bytes32 ctx = manager.attemptOf(task).ctx;
         finishRound(SET);
-        assertEq(keccak256(abi.encode(manager.committeeOf(task))), keccak256(abi.encode(before)));
+        assertEq(keccak256(abi.encode(committeeOf(task))), keccak256(abi.encode(before)));
         assertTrue(manager.attemptOf(task).ctx != ctx, "ctx is the same");
         assertEq(manager.attemptOf(task).draw, 1);
         finishRound(SET);
@@ -271,7 +271,7 @@ contract RoundEndTest is RoundFixture {
         addValidators(10);
         task = createTask(specification(12, 7, 1));
         openAndDraw();
-        uint256[] memory ids = manager.committeeOf(task);
+        uint256[] memory ids = committeeOf(task);
         assertEq(countBits(_bitmap(ids)), 21);
         skip(120 + 70);
         manager.include(includeArgs(PART, (1 << 21) - 1, 7));

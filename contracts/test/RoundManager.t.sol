@@ -12,9 +12,9 @@ import {RoundFixture} from "./RoundFixture.sol";
 /// @notice From the opening of a round to its inclusion set.
 contract RoundManagerTest is RoundFixture {
     function test_registry_and_beacon_name_this_manager() public {
-        StakeRegistry other = new StakeRegistry(token, REGISTRAR, address(this), STAKE_MIN, STAKE_CAP, UNBONDING);
+        StakeRegistry other = new StakeRegistry(token, REGISTRAR, address(this), address(0), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING);
         vm.expectPartialRevert(IRoundManager.RoundManagerWrongPeer.selector);
-        new RoundManager(token, other, beacon, tasks, 1);
+        new RoundManager(token, other, beacon, tasks, address(0), address(0), address(0), 1);
     }
 
     // Opening and drawing.
@@ -55,7 +55,7 @@ contract RoundManagerTest is RoundFixture {
         (,, bytes32 seed) = beacon.seed(1);
         uint256[] memory ids = registry.draw(seed, 9, new uint256[](0));
         manager.draw(task);
-        assertEq(keccak256(abi.encode(manager.committeeOf(task))), keccak256(abi.encode(ids)));
+        assertEq(keccak256(abi.encode(committeeOf(task))), keccak256(abi.encode(ids)));
     }
 
     function test_a_failed_request_is_asked_again_without_the_silent() public {

@@ -30,11 +30,11 @@ contract StakeRegistryTest is Fixture {
 
     function test_bounds_of_stake_are_sound() public {
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryBounds.selector);
-        new StakeRegistry(token, REGISTRAR, address(this), 1 ether - 1, 10 ether, 1);
+        new StakeRegistry(token, REGISTRAR, address(this), address(0), TREASURY, 1 ether - 1, 10 ether, 1);
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryBounds.selector);
-        new StakeRegistry(token, REGISTRAR, address(this), 2 ether, 2 ether - 1, 1);
+        new StakeRegistry(token, REGISTRAR, address(this), address(0), TREASURY, 2 ether, 2 ether - 1, 1);
         vm.expectPartialRevert(IStakeRegistry.StakeRegistryBounds.selector);
-        new StakeRegistry(token, REGISTRAR, address(this), 1 ether, (1 << 47) * 1 ether, 1);
+        new StakeRegistry(token, REGISTRAR, address(this), address(0), TREASURY, 1 ether, (1 << 47) * 1 ether, 1);
     }
 
     // Admission.
@@ -45,7 +45,7 @@ contract StakeRegistryTest is Fixture {
     }
 
     function test_without_a_registrar_anybody_admits() public {
-        registry = new StakeRegistry(token, address(0), address(this), STAKE_MIN, STAKE_CAP, UNBONDING);
+        registry = new StakeRegistry(token, address(0), address(this), address(0), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING);
         registry.admitOrganisation("hospital", address(1));
     }
 
@@ -187,7 +187,7 @@ contract StakeRegistryTest is Fixture {
 
     function test_a_token_that_keeps_a_fee_is_refused() public {
         FeeToken fee = new FeeToken();
-        registry = new StakeRegistry(fee, address(0), address(this), STAKE_MIN, STAKE_CAP, UNBONDING);
+        registry = new StakeRegistry(fee, address(0), address(this), address(0), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING);
         registry.admitOrganisation("hospital", address(this));
         registry.register("hospital", signerAt(0), "peer");
         fee.approve(address(registry), 1 ether);

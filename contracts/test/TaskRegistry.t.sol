@@ -41,7 +41,7 @@ contract TaskRegistryTest is Fixture {
         assertEq(p.trainerShareBps(), 7000);
         assertEq(p.rewardPerRound(), REWARD);
         assertEq(p.views(), 4);
-        assertEq(p.quorum(), 6);
+        assertEq(p.quorum(0), 6);
         _checkDeadlines(p);
     }
 
@@ -59,13 +59,13 @@ contract TaskRegistryTest is Fixture {
         (start, end) = p.rollCall(1000);
         assertEq(start, 1160);
         assertEq(end, 1210);
-        (start, end) = p.proposalView(1000, 0);
+        (start, end) = p.proposalView(1000, 0, 0, 0);
         assertEq(start, 1035);
         assertEq(end, 1085);
-        (start, end) = p.proposalView(1000, 1);
+        (start, end) = p.proposalView(1000, 0, 0, 1);
         assertEq(start, 1085);
         assertEq(end, 1095);
-        assertEq(p.voidDeadline(1000), 1115);
+        assertEq(p.voidDeadline(1000, 0, 0), 1115);
         assertEq(p.windowEnd(1000), 1200);
     }
 

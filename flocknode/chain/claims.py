@@ -35,7 +35,7 @@ async def claim_trainer(
             for claim in claims[start : start + CLAIMS_MAX]
         ]
         gas = CLAIM_GAS * (len(batch) + 1)
-        request = bindings.request("RoundManager", "claimTrainer", task, batch, gas=gas)
+        request = bindings.request("RoundPay", "claimTrainer", task, batch, gas=gas)
         receipts.append(await sender.transact(request))
     return receipts
 
@@ -49,7 +49,7 @@ async def claim_seats(
         batch = list(rounds[start : start + CLAIMS_MAX])
         arguments = (task, validator, batch)
         gas = CLAIM_GAS * (len(batch) + 1)
-        request = bindings.request("RoundManager", "claimSeats", *arguments, gas=gas)
+        request = bindings.request("RoundPay", "claimSeats", *arguments, gas=gas)
         receipts.append(await sender.transact(request))
     return receipts
 

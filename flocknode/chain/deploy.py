@@ -26,6 +26,7 @@ COIN = 10**18
 STAKE_MIN = Wei(1_000 * COIN)
 STAKE_CAP = Wei(100_000 * COIN)
 BOND = Wei(COIN)
+CHALLENGE_BOND = Wei(COIN // 100)
 GAS_PRICE_MAX = Wei(100 * 10**9)
 CREATION_GAS = 8_000_000
 SETUP_GAS = 500_000
@@ -47,6 +48,8 @@ class NetworkTerms:
     stake_cap: Wei = STAKE_CAP
     unbonding_seconds: int = 7 * 24 * 3600
     bond: Wei = BOND
+    challenge_bond: Wei = CHALLENGE_BOND
+    """Of a challenge, a demand, an accusation or a question; in native coin."""
     reveal_seconds: int = 30
     members_min: int = 4
     gas_price_max: Wei = GAS_PRICE_MAX
@@ -101,11 +104,12 @@ def _constructor_arguments(
     terms: NetworkTerms, at: dict[str, Address]
 ) -> dict[str, tuple[object, ...]]:
     token, registry, manager = at["FlockToken"], at["StakeRegistry"], at["RoundManager"]
+    tasks, slashing, duties = at["TaskRegistry"], at["SlashingManager"], at["DutyManager"]
     return {
         "FlockToken": (),
         "StakeRegistry": (
-            *(token, terms.registrar, manager, terms.stake_min, terms.stake_cap),
-            terms.unbonding_seconds,
+            *(token, terms.registrar, manager, slashing, terms.treasury),
+            *(terms.stake_min, terms.stake_cap, terms.unbonding_seconds),
         ),
         "CommitRevealBeacon": (
             *(registry, manager, terms.treasury, terms.bond, terms.reveal_seconds),
@@ -113,9 +117,12 @@ def _constructor_arguments(
         ),
         "TaskRegistry": (),
         "RoundManager": (
-            *(token, registry, at["CommitRevealBeacon"], at["TaskRegistry"]),
-            terms.gas_price_max,
+            *(token, registry, at["CommitRevealBeacon"], tasks),
+            *(slashing, duties, at["RoundPay"], terms.gas_price_max),
         ),
+        "SlashingManager": (manager, registry, tasks, duties, terms.challenge_bond),
+        "DutyManager": (manager, registry, tasks, slashing, terms.challenge_bond),
+        "RoundPay": (manager, registry, tasks),
     }
 
 

@@ -13,7 +13,16 @@ from flocknode.crypto.hashing import keccak256
 from flocknode.errors import ConfigurationError
 from flocknode.primitives import Address, Digest
 
-CONTRACTS = ("FlockToken", "TaskRegistry", "StakeRegistry", "CommitRevealBeacon", "RoundManager")
+CONTRACTS = (
+    "FlockToken",
+    "TaskRegistry",
+    "StakeRegistry",
+    "CommitRevealBeacon",
+    "RoundManager",
+    "SlashingManager",
+    "DutyManager",
+    "RoundPay",
+)
 """In the order of their creation (contracts/README.md, "Deployment")."""
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {Attempt, ContributionClaim, Purse, Settlement} from "./Types.sol";
+import {Attempt, Consequence, Plan, Purse, Settlement} from "./Types.sol";
 
 interface IRoundManager {
     event TaskFunded(uint256 indexed task, address indexed funder, uint256 rewards, uint256 gasPool);
@@ -47,14 +47,30 @@ interface IRoundManager {
         uint256 indexed task, uint256 indexed round, uint256 attempt, bytes32 modelRoot, uint256 settledAt
     );
     event AttemptAborted(uint256 indexed task, uint256 indexed round, uint256 attempt, bool spent, uint256 noShows);
+    /// @notice The accepted proposal fell; view `nextView` proposes over the same set from `opensAt` on.
+    event ProposalStruck(
+        uint256 indexed task,
+        uint256 indexed round,
+        uint256 attempt,
+        uint256 nextView,
+        uint256 opensAt,
+        uint256 voidDeadline
+    );
+    /// @notice Seats of the attempt that a verdict touched: convicted ones and those that missed a duty. Both lose their pay.
+    event SeatsJudged(uint256 indexed task, uint256 indexed round, uint256 attempt, uint256 slashed, uint256 absent);
+    /// @notice The attempt waits for an answer: proposals (`Demanded`) or the challenge window (`Disputed`) stand still.
+    event AttemptHeld(uint256 indexed task, uint256 indexed round, uint256 attempt);
+    /// @notice All answers are in; `windowEnd` is the end of the challenge window, or 0 if nothing is proposed.
+    event AttemptReleased(uint256 indexed task, uint256 indexed round, uint256 attempt, uint256 windowEnd);
     event TaskPaused(uint256 indexed task, uint256 indexed round);
     event TaskResumed(uint256 indexed task, uint256 indexed round);
     event GasRefundCredited(uint256 indexed task, address indexed relayer, uint256 amount);
     event GasRefundWithdrawn(address indexed relayer, uint256 amount);
-    event TrainerPaid(uint256 indexed task, uint256 indexed round, address indexed trainer, uint256 amount);
-    event SeatPaid(uint256 indexed task, uint256 indexed round, uint256 indexed validator, uint256 amount);
 
     error RoundManagerWrongPeer(address peer);
+    error RoundManagerNotJudge(address caller);
+    error RoundManagerNotPay(address caller);
+    error RoundManagerSlashedSeat(uint256 seats);
     error RoundManagerNotCreator(uint256 task, address caller);
     error RoundManagerWrongPhase(uint256 task, uint256 phase);
     error RoundManagerWrongAttempt(uint256 round, uint256 attempt);
@@ -77,10 +93,6 @@ interface IRoundManager {
     error RoundManagerLength(uint256 length, uint256 expected);
     error RoundManagerZeroRoot();
     error RoundManagerNothingDue(uint256 task);
-    error RoundManagerNotSettled(uint256 task, uint256 round);
-    error RoundManagerAlreadyClaimed(uint256 task, uint256 round);
-    error RoundManagerWrongRecord(uint256 task, uint256 round, uint256 position);
-    error RoundManagerNotSeated(uint256 round, uint256 validator);
     error RoundManagerAmount(uint256 amount);
     error RoundManagerPaymentFailed();
 
@@ -153,19 +165,31 @@ interface IRoundManager {
     /// @notice Open the paused round again, as its next attempt. Creator only.
     function resume(uint256 task) external;
 
-    /// @notice Pay trainers for their settled contributions. Anyone; the trainers receive it.
-    function claimTrainer(uint256 task, ContributionClaim[] calldata claims) external;
+    /// @notice Carry out a verdict on the attempt in progress: seats convicted, seats that missed a duty, and what follows.
+    /// Slashing or duty manager only.
+    function judge(uint256 task, uint256 slashed, uint256 absent, Consequence consequence) external;
 
-    /// @notice Pay a validator's seats of settled rounds to its owner. Anyone.
-    function claimSeats(uint256 task, uint256 validator, uint256[] calldata rounds) external;
+    /// @notice Let the attempt wait for an answer; calls nest. Slashing or duty manager only.
+    function hold(uint256 task) external;
+
+    /// @notice Undo one `hold`. Slashing or duty manager only.
+    function release(uint256 task) external;
+
+    /// @notice Pay what is due of a settled round. Only `RoundPay`.
+    function payOut(address to, uint256 amount) external;
 
     /// @notice Withdraw the caller's refunds.
     function withdrawRefund() external returns (uint256 amount);
 
     /// @notice The state of a task: its phase and the attempt in progress.
     function attemptOf(uint256 task) external view returns (Attempt memory);
-    /// @notice Validator ids by seat of the committee drawn last.
-    function committeeOf(uint256 task) external view returns (uint256[] memory);
+    /// @notice What proofs need: the attempt, its plan, the root of its set and the committee's ids, 16 bits each, seat 0 lowest.
+    function evidenceOf(uint256 task)
+        external
+        view
+        returns (Attempt memory attempt, Plan memory plan, bytes32 inclusionRoot, uint256[2] memory committee);
+    /// @notice The ids of committee `draw`, 16 bits each, seat 0 lowest.
+    function committeeAt(uint256 task, uint256 draw) external view returns (uint256[2] memory);
     function settlementOf(uint256 task, uint256 round) external view returns (Settlement memory);
     function purseOf(uint256 task) external view returns (Purse memory);
     function refundOf(address relayer) external view returns (uint256);

@@ -9,6 +9,7 @@ interface IStakeRegistry {
     event Staked(uint256 indexed validator, uint256 amount, uint256 stake);
     event UnstakeRequested(uint256 indexed validator, uint256 amount, uint256 releaseAt);
     event Withdrawn(uint256 indexed validator, uint256 amount);
+    event Slashed(uint256 indexed validator, bytes32 indexed scope, address indexed finder, uint256 taken, uint256 reward);
     event WeightSet(uint256 indexed validator, uint256 weight);
     event WeightsFrozen(uint256 freezes);
     event WeightsThawed(uint256 freezes);
@@ -17,6 +18,7 @@ interface IStakeRegistry {
     error StakeRegistryZero();
     error StakeRegistryNotRegistrar(address caller);
     error StakeRegistryNotRoundManager(address caller);
+    error StakeRegistryNotSlashingManager(address caller);
     error StakeRegistryNotOwner(uint256 validator, address caller);
     error StakeRegistryNotOrganisationOwner(bytes32 organisation, address caller);
     error StakeRegistryOrganisationKnown(bytes32 organisation);
@@ -55,6 +57,10 @@ interface IStakeRegistry {
     /// @notice Undo one `freeze`. Round manager only.
     function thaw() external;
 
+    /// @notice Take up to `amount` of the validator's stake, unbonding stake included, under the cap of `scope`: at most a tenth
+    /// to `finder`, the rest to the pool. Slashing manager only.
+    function slash(uint256 validator, uint256 amount, bytes32 scope, address finder) external returns (uint256 taken);
+
     /// @notice Draw `seats` validators of distinct organisations, weighted by capped stake without replacement.
     /// @dev For i in 0 .. 8 * seats - 1: x = uint256(keccak256(abi.encode(seed, i))) % totalWeight; the validator whose weight
     /// interval (index order) holds x is taken unless its organisation is taken, or is that of an excluded validator.
@@ -72,6 +78,8 @@ interface IStakeRegistry {
         view
         returns (uint256[] memory ids);
 
+    /// @notice Who may slash.
+    function slashingManager() external view returns (address);
     /// @notice Who may freeze weights.
     function roundManager() external view returns (address);
     /// @notice Number of organisations with a validator of positive weight.

@@ -72,7 +72,18 @@ enum Phase {
     Collecting,
     Included,
     Proposed,
-    Paused
+    Paused,
+    Demanded, // Included, and a seed is asked for: nothing may be proposed
+    Disputed // Proposed, and the clock of the challenge window stands still
+}
+
+/// @notice What a verdict does to the attempt.
+enum Consequence {
+    None,
+    Strike, // the proposal falls, the next view proposes over the same set
+    Abort, // no sum is known: redraw
+    Spend, // the set's sum counts as known: redraw, and only the same trainers are accepted
+    SpendAndPause
 }
 
 /// @notice The attempt in progress. Words are rewritten, not cleared: the phase says which of them mean something.
@@ -82,16 +93,19 @@ struct Attempt {
     uint32 round; // from 0; the number of rounds after the last
     uint40 drawnAt;
     uint40 acceptedAt; // of the set
-    uint40 proposedAt;
+    uint40 proposedAt; // Included after a strike: when it struck; Disputed: seconds of the window that have run
     uint48 request; // of the beacon; 0 if the round opened drawn
     uint32 draw; // number of the committee, from 1
     uint32 includeSeats; // bitmap of the accepted set
     uint32 proposeSeats; // bitmap of the accepted proposal
     uint32 rollCalled; // bitmap
-    uint32 noShows; // bitmap of the attempt before
+    uint32 noShows; // bitmap of those whom the next draw leaves out
     uint16 included; // number of trainers in the set
     uint48 nextRequest; // asked ahead for the next epoch, or 0
     bool spent; // `trainers` is the only bitmap accepted
+    uint8 strikes; // proposals of this attempt that fell
+    uint8 holds; // open demands, locks and questions
+    uint32 slashed; // bitmap of the seats convicted in this attempt
     bytes32 modelRoot;
     bytes32 epochSeed;
     bytes32 ctx;
@@ -115,4 +129,45 @@ struct Settlement {
 struct Purse {
     uint128 rewards; // tokens
     uint128 gasPool; // native coin
+}
+
+/// @notice The only acts that cost stake, and the second of two missed duties.
+enum Offence {
+    Equivocation,
+    BadInclusion,
+    WrongMaskSum,
+    WrongAggregate,
+    WrongStep,
+    MissedDuty
+}
+
+/// @notice A Propose statement and who signed it. Of the accepted proposal the signatures are known: leave them empty.
+struct ProposalStatement {
+    uint256 task;
+    uint256 view_;
+    bytes32[] maskRoots;
+    bytes32 aggregateRoot;
+    bytes32 modelRoot;
+    uint256 seats;
+    bytes signatures; // 65 bytes each, in seat order
+}
+
+/// @notice The words of the accepted set, as its event gave them; `commitmentsHash` is Keccak-256 of the commitments.
+struct SetStatement {
+    uint256 view_;
+    bytes32 inclusionRoot;
+    uint256 trainers;
+    uint256 weight;
+    uint256 seats;
+    bytes32 commitmentsHash;
+}
+
+/// @notice What a proof found: these validators, seats of this attempt, committed the offence.
+struct Conviction {
+    uint256 task;
+    uint256 round;
+    uint256 attempt;
+    Offence offence;
+    bytes32 ctx;
+    uint256[] validators; // in seat order
 }

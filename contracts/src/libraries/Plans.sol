@@ -75,10 +75,10 @@ library Plans {
         }
     }
 
-    /// @dev Two thirds of all seats, rounded up.
-    function quorum(Plan memory p) internal pure returns (uint256) {
+    /// @dev Two thirds of the seats that were not convicted in this attempt, rounded up.
+    function quorum(Plan memory p, uint256 convicted) internal pure returns (uint256) {
         unchecked {
-            return (2 * seats(p) + 2) / 3;
+            return (2 * (seats(p) - convicted) + 2) / 3;
         }
     }
 
@@ -103,23 +103,62 @@ library Plans {
         }
     }
 
-    /// @dev View 0 is open from the end of the demand window, final, until its place after the root deadline ends.
-    function proposalView(Plan memory p, uint256 acceptedAt, uint256 view_)
+    /// @dev Half of the demand window is for demands, the other half for answers.
+    function demandsUntil(Plan memory p, uint256 acceptedAt) internal pure returns (uint256) {
+        unchecked {
+            return acceptedAt + (_window(p, 3) + 1) / 2;
+        }
+    }
+
+    function demandEnd(Plan memory p, uint256 acceptedAt) internal pure returns (uint256) {
+        unchecked {
+            return acceptedAt + _window(p, 3);
+        }
+    }
+
+    /// @dev Time for an act that waits for the finality of another: a view, on top of the allowance.
+    function answerTime(Plan memory p) internal pure returns (uint256) {
+        unchecked {
+            return _window(p, 7) + _window(p, 2);
+        }
+    }
+
+    /// @dev Seconds after which a block counts as final.
+    function finality(Plan memory p) internal pure returns (uint256) {
+        return _window(p, 7);
+    }
+
+    function rootDeadline(Plan memory p, uint256 acceptedAt) internal pure returns (uint256) {
+        unchecked {
+            return demandEnd(p, acceptedAt) + _window(p, 7) + _window(p, 4);
+        }
+    }
+
+    /// @dev Views count on through strikes, `views` to a turn. The first turn's view 0 is open from the end of the demand
+    /// window, final, until its place after the root deadline ends; a later turn begins when its strike at `struckAt` is final.
+    function proposalView(Plan memory p, uint256 acceptedAt, uint256 strikes, uint256 struckAt, uint256 view_)
         internal
         pure
         returns (uint256 start, uint256 end)
     {
         unchecked {
-            uint256 opened = acceptedAt + _window(p, 3) + _window(p, 7);
             uint256 length = _window(p, 2);
-            start = opened + _window(p, 4) + view_ * length;
+            if (strikes != 0) {
+                start = struckAt + _window(p, 7) + (view_ - strikes * views(p)) * length;
+                return (start, start + length);
+            }
+            start = rootDeadline(p, acceptedAt) + view_ * length;
             end = start + length;
-            if (view_ == 0) start = opened;
+            if (view_ == 0) start = demandEnd(p, acceptedAt) + _window(p, 7);
         }
     }
 
-    function voidDeadline(Plan memory p, uint256 acceptedAt) internal pure returns (uint256 end) {
-        (end,) = proposalView(p, acceptedAt, views(p));
+    function voidDeadline(Plan memory p, uint256 acceptedAt, uint256 strikes, uint256 struckAt)
+        internal
+        pure
+        returns (uint256 end)
+    {
+        (end,) = proposalView(p, acceptedAt, strikes, struckAt, (strikes + 1) * views(p));
     }
 
     function windowEnd(Plan memory p, uint256 proposedAt) internal pure returns (uint256) {

@@ -10,6 +10,13 @@ library Statements {
     bytes32 internal constant INCLUDE_TYPE = keccak256(
         "Include(bytes32 ctx,uint256 view,bytes32 inclusionRoot,uint256 trainers,uint256 weight,bytes32 commitment)"
     );
+    bytes32 internal constant SEAT_KEY_TYPE = keccak256("SeatKey(bytes32 ctx,uint256 seat,bytes32 keyHash)");
+    bytes32 internal constant MASK_ROOT_TYPE = keccak256(
+        "MaskRoot(bytes32 ctx,uint256 column,bytes32 inclusionRoot,bytes32 root,uint256 words)"
+    );
+    bytes32 internal constant HEADER_TYPE = keccak256(
+        "Header(bytes32 ctx,uint256 index,address trainer,bytes32 root,uint256 words,uint256 width,bytes32 seedsHash,bytes32 capsulesHash)"
+    );
     bytes32 internal constant PROPOSE_TYPE = keccak256(
         "Propose(bytes32 ctx,uint256 view,bytes32 inclusionRoot,bytes32 maskRootsHash,bytes32 aggregateRoot,bytes32 modelRoot)"
     );
@@ -43,6 +50,19 @@ library Statements {
         bytes32 maskRootsHash;
         bytes32 aggregateRoot;
         bytes32 modelRoot;
+    }
+
+    /// @dev A seat opens its commitment: the root of its column's mask sum over the accepted set.
+    struct MaskRoot {
+        bytes32 ctx;
+        uint256 column;
+        bytes32 inclusionRoot;
+        bytes32 root;
+        uint256 words;
+    }
+
+    function hash(MaskRoot memory s) internal pure returns (bytes32) {
+        return keccak256(abi.encode(MASK_ROOT_TYPE, s));
     }
 
     function hash(Context memory s) internal pure returns (bytes32) {
