@@ -7,6 +7,14 @@ from flocknode.chain.abi import Artifact, load_artifact, read_address
 from flocknode.chain.client import Json
 from flocknode.chain.deployment import Deployment
 from flocknode.chain.sender import NOTHING, Request
+from flocknode.chain.verdicts import (
+    DUTY_GAS,
+    PROOF_GAS_MAX,
+    bond_of,
+    duty_call,
+    slashing_call,
+    verdict_event,
+)
 from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
 from flocknode.primitives import Address, Digest, PeerId, Wei
 from flocknode.protocol.ledger import (
@@ -25,6 +33,7 @@ from flocknode.protocol.ledger import (
     ProposeModel,
     Reveal,
     RollCalled,
+    RoundCall,
     RoundOpened,
     RoundSettled,
     SetAccepted,
@@ -35,6 +44,7 @@ from flocknode.protocol.ledger import (
     ValidatorKeysSet,
     ValidatorRegistered,
 )
+from flocknode.protocol.verdicts import DutyCall, SlashingCall
 
 Arguments = Mapping[str, Any]
 
@@ -80,13 +90,21 @@ class Bindings:
             assert preimage is not None
             reveal = (call.request, validator, preimage)
             return self.request("CommitRevealBeacon", "reveal", *reveal, gas=GAS["reveal"])
+        if isinstance(call, SlashingCall):
+            function, arguments = slashing_call(call)
+            value = bond_of(call)
+            return self.request(
+                "SlashingManager", function, *arguments, gas=PROOF_GAS_MAX, value=value
+            )
+        if isinstance(call, DutyCall):
+            function, arguments = duty_call(call)
+            value = bond_of(call)
+            return self.request("DutyManager", function, *arguments, gas=DUTY_GAS, value=value)
         function, arguments = _round_call(call)
         return self.request("RoundManager", function, *arguments, gas=GAS[function])
 
 
-def _round_call(
-    call: OpenRound | Draw | IncludeSet | AnswerRollCall | ProposeModel | Settle | Poke,
-) -> tuple[str, tuple[object, ...]]:
+def _round_call(call: RoundCall) -> tuple[str, tuple[object, ...]]:
     match call:
         case OpenRound(task):
             return "openRound", (task,)
@@ -145,7 +163,7 @@ def ledger_event(name: str, it: Arguments) -> LedgerEvent | None:
 
 def _round_event(name: str, it: Arguments) -> LedgerEvent | None:
     if name not in {"TaskPaused", "TaskResumed"} and "attempt" not in it:
-        return None
+        return verdict_event(name, it)
     match name:
         case "RoundOpened":
             return RoundOpened(*_attempt(it), Digest(it["modelRoot"]), it["request"])
@@ -166,7 +184,7 @@ def _round_event(name: str, it: Arguments) -> LedgerEvent | None:
         case "TaskResumed":
             return TaskResumed(it["task"], it["round"])
         case _:
-            return None
+            return verdict_event(name, it)
 
 
 def _attempt(it: Arguments) -> tuple[int, int, int]:

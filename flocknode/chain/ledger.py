@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import trio
 
@@ -15,7 +16,9 @@ from flocknode.chain.reader import Reader
 from flocknode.chain.sender import Receipt, Sender
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import ConfigurationError
+from flocknode.primitives import Wei
 from flocknode.protocol.ledger import Call, Reveal
+from flocknode.protocol.verdicts import Accuse, AskTree, DemandSeed, OpenChallenge
 
 
 class ChainLedger:
@@ -36,6 +39,7 @@ class ChainLedger:
         self._onion = onion
         self._reveal = trio.Lock()
         self._validator: int | None = None
+        self._bonds: dict[str, Wei] = {}
         self.sender = Sender(client, heads, key, deployment.chain_id, self._bindings.artifacts)
 
     def progress(self, start: int | None = None) -> Follower:
@@ -60,7 +64,17 @@ class ChainLedger:
         """
         if isinstance(call, Reveal):
             return await self._answer(call)
+        if isinstance(call, OpenChallenge | DemandSeed | Accuse | AskTree):
+            call = replace(call, bond=await self._bond_of(call))
         return await self.sender.transact(self._bindings.encode(call))
+
+    async def _bond_of(self, call: OpenChallenge | DemandSeed | Accuse | AskTree) -> Wei:
+        """Ask the contract once what such a call must bring."""
+        contract = "SlashingManager" if isinstance(call, OpenChallenge) else "DutyManager"
+        if contract not in self._bonds:
+            (bond,) = await self._reader.view(contract, "bond")
+            self._bonds[contract] = Wei(bond)
+        return self._bonds[contract]
 
     async def _answer(self, call: Reveal) -> Receipt:
         """Reveal the layer under the present tip, one request after the other."""

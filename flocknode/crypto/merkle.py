@@ -70,6 +70,12 @@ def path_among(nodes: Sequence[bytes], index: int) -> tuple[Digest, ...]:
     return tuple(path)
 
 
+def tree_opening(data: bytes | memoryview, index: int, leaf_bytes: int = LEAF_BYTES) -> bytes:
+    """Return leaf ``index`` and its siblings, bottom up, as the contracts take them."""
+    leaf = bytes(_view(data)[index * leaf_bytes : (index + 1) * leaf_bytes])
+    return leaf + b"".join(tree_path(data, index, leaf_bytes))
+
+
 def verify_path(
     root: Digest,
     kind: TreeKind,

@@ -10,22 +10,14 @@ import numpy as np
 
 from flocknode.aggregation.step import step_word
 from flocknode.crypto.masks import BLOCK_BYTES, keystream_block
-from flocknode.crypto.merkle import LEAF_BYTES, path_among, tree_level, tree_path, tree_root
+from flocknode.crypto.merkle import LEAF_BYTES, path_among, tree_level, tree_opening, tree_root
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.model.terms import IntegerTerms
 from flocknode.ports import BlobStore
 from flocknode.primitives import Digest
-from flocknode.protocol.dispute_ledger import (
-    AnswerDemand,
-    AnswerTree,
-    OpenSeeds,
-    ProveAggregate,
-    ProveBadInclusion,
-    ProveStep,
-)
 from flocknode.protocol.effects import Prepare
 from flocknode.protocol.events import Prepared
-from flocknode.protocol.inclusion_set import InclusionSet
+from flocknode.protocol.gossip_rules import ValidContribution
 from flocknode.protocol.ledger import Call
 from flocknode.protocol.proofs import (
     AggregateProof,
@@ -38,7 +30,17 @@ from flocknode.protocol.proofs import (
 )
 from flocknode.protocol.roster import ROSTER_LEAF_BYTES
 from flocknode.protocol.seating import Seating
-from flocknode.protocol.verification import find_bad_record
+from flocknode.protocol.verdicts import (
+    AnswerDemand,
+    AnswerTree,
+    OpenedContribution,
+    OpenSeeds,
+    ProveAggregate,
+    ProveBadInclusion,
+    ProveStep,
+    SummedHeader,
+)
+from flocknode.protocol.verification import find_bad_record, read_record
 
 GROUP_BYTES = 32
 """What a mask proof opens: half a ChaCha20 block."""
@@ -98,9 +100,12 @@ class Prover:
                 request.proposal,
                 request.column,
                 group,
-                _contributions(request.chosen, request.column, seeds),
-                opening(used, leaf),
-                opening(own, leaf),
+                tuple(
+                    _contribution(member, request.column, seed)
+                    for member, seed in zip(request.chosen.members, seeds, strict=True)
+                ),
+                tree_opening(used, leaf),
+                tree_opening(own, leaf),
                 request.liars,
                 request.liar_signatures,
             ),
@@ -122,7 +127,7 @@ class Prover:
         total -= sum(_word(data, coordinate, terms) for data in sums)
         if (total - _word(wrong, coordinate, terms)) % (1 << terms.width) == 0:
             return ()
-        closing = b"".join(opening(data, at // LEAF_BYTES) for data in (*sums, wrong))
+        closing = tuple(tree_opening(data, at // LEAF_BYTES) for data in (*sums, wrong))
         return _batches(request, coordinate, at // LEAF_BYTES, vectors, closing)
 
     def _step(self, seating: Seating, request: StepProof) -> tuple[Call, ...]:
@@ -152,9 +157,9 @@ class Prover:
                 proposal,
                 set_statement(request.accepted),
                 coordinate,
-                opening(before, model_leaf),
-                opening(aggregate, aggregate_leaf),
-                opening(wrong, model_leaf),
+                tree_opening(before, model_leaf),
+                tree_opening(aggregate, aggregate_leaf),
+                tree_opening(wrong, model_leaf),
             ),
         )
 
@@ -170,13 +175,13 @@ class Prover:
         roster = b""
         if index is not None:
             entries = b"".join(entry.record() for entry in seating.roster.entries)
-            roster = opening(entries, index, ROSTER_LEAF_BYTES)
+            roster = tree_opening(entries, index, ROSTER_LEAF_BYTES)
         return (
             ProveBadInclusion(
                 accepted.task,
                 len(records) // RECORD_BYTES,
                 position,
-                opening(records, position, RECORD_BYTES),
+                tree_opening(records, position, RECORD_BYTES),
                 roster,
             ),
         )
@@ -201,19 +206,13 @@ class Prover:
         if seeds is None:
             return ()
         others = _other_commitments(member.header.commitments, request.column)
-        path = opening(request.chosen.records, request.position, RECORD_BYTES)
+        path = tree_opening(request.chosen.records, request.position, RECORD_BYTES)
         task = seating.drawn.task
         return (AnswerDemand(task, request.position, path, others, seeds[0]),)
 
     def _all(self, roots: Sequence[Digest]) -> list[bytes] | None:
         found = [data for root in roots if (data := self._blobs.get(root)) is not None]
         return found if len(found) == len(roots) else None
-
-
-def opening(data: bytes, leaf: int, leaf_bytes: int = LEAF_BYTES) -> bytes:
-    """Return a leaf's bytes and the siblings of its way to the top, bottom up."""
-    path = tree_path(data, leaf, leaf_bytes)
-    return data[leaf * leaf_bytes : (leaf + 1) * leaf_bytes] + b"".join(path)
 
 
 def sum_group(seeds: Sequence[bytes], group: int, width: int) -> bytes:
@@ -248,22 +247,24 @@ def _signed(data: bytes, coordinate: int, width: int) -> int:
     return int.from_bytes(word, "little", signed=True)
 
 
-def _other_commitments(commitments: Sequence[Digest], column: int) -> bytes:
-    return b"".join(c for place, c in enumerate(commitments) if place != column)
+def _other_commitments(commitments: Sequence[Digest], column: int) -> tuple[Digest, ...]:
+    return tuple(c for place, c in enumerate(commitments) if place != column)
 
 
-def _contributions(chosen: InclusionSet, column: int, seeds: Sequence[bytes]) -> bytes:
-    """Return each member's trainer, root, capsules hash, signature, seed, others' commitments."""
-    parts = []
-    for member, seed in zip(chosen.members, seeds, strict=True):
-        record = member.record
-        parts += [record[76:96], record[96:128], record[224:RECORD_BYTES], seed]
-        parts.append(_other_commitments(member.header.commitments, column))
-    return b"".join(parts)
+def _contribution(member: ValidContribution, column: int, seed: bytes) -> OpenedContribution:
+    header, signature = read_record(member.record)
+    others = _other_commitments(member.header.commitments, column)
+    return OpenedContribution(
+        header.trainer, header.root, header.capsules_hash, signature, seed, others
+    )
 
 
 def _batches(
-    request: AggregateProof, coordinate: int, leaf: int, vectors: Sequence[bytes], closing: bytes
+    request: AggregateProof,
+    coordinate: int,
+    leaf: int,
+    vectors: Sequence[bytes],
+    closing: tuple[bytes, ...],
 ) -> tuple[ProveAggregate, ...]:
     """Cut the set into batches that fit a transaction; the last one closes the proof."""
     chosen = request.chosen
@@ -278,20 +279,17 @@ def _batches(
                 coordinate,
                 first,
                 level,
-                b"".join(_header_part(chosen.members[i].record) for i in part),
-                b"".join(_batch_path(chosen.records, first >> level, level)),
-                b"".join(opening(vectors[i], leaf) for i in part),
-                closing if part.stop == count else b"",
+                tuple(_summed(chosen.members[i].record) for i in part),
+                path_among(tree_level(chosen.records, level, RECORD_BYTES), first >> level),
+                tuple(tree_opening(vectors[i], leaf) for i in part),
+                closing if part.stop == count else (),
             )
         )
     return tuple(batches)
 
 
-def _batch_path(records: bytes, index: int, level: int) -> tuple[Digest, ...]:
-    """Return the siblings from a batch's node to the top of the inclusion tree."""
-    return path_among(tree_level(records, level, RECORD_BYTES), index)
-
-
-def _header_part(record: bytes) -> bytes:
-    """Return a record's trainer, root, seeds hash, capsules hash and signature."""
-    return record[76:128] + record[192:RECORD_BYTES]
+def _summed(record: bytes) -> SummedHeader:
+    header, signature = read_record(record)
+    return SummedHeader(
+        header.trainer, header.root, header.seeds_hash, header.capsules_hash, signature
+    )

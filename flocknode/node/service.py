@@ -44,6 +44,7 @@ from flocknode.protocol.effects import (
     Submit,
     SubmitAll,
     SumMasks,
+    TakeSeed,
     Train,
 )
 from flocknode.protocol.events import (
@@ -170,6 +171,8 @@ class NodeService:
                 nursery.start_soon(self._train, round_, model_root)
             case OpenCapsule():
                 return self._vault.open_capsule(effect)
+            case TakeSeed():
+                return self._vault.take_seed(effect)
             case Reseal():
                 return self._vault.reseal(effect)
             case MaskDelta():

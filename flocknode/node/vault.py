@@ -34,6 +34,7 @@ from flocknode.protocol.effects import (
     Reseal,
     ServeMaskSum,
     SumMasks,
+    TakeSeed,
 )
 from flocknode.protocol.events import (
     AggregateComputed,
@@ -131,18 +132,26 @@ class Vault:
         """Open a capsule and check its seed against the header's commitment."""
         seating = effect.seating
         secrets = self._secrets(seating)
-        trainer = seating.roster.entries[effect.index].trainer
-        column = seating.column_of(effect.seat)
         try:
             seed = secrets.sealing_key.open(effect.capsule) if secrets.sealing_key else b""
         except CapsuleError:
             seed = b""
+        return self._take(effect, seed)
+
+    def take_seed(self, effect: TakeSeed) -> CapsuleOpened:
+        """Check a seed that was given on chain like one from a capsule."""
+        return self._take(effect, effect.seed)
+
+    def _take(self, effect: OpenCapsule | TakeSeed, seed: bytes) -> CapsuleOpened:
+        seating = effect.seating
+        trainer = seating.roster.entries[effect.index].trainer
+        column = seating.column_of(effect.seat)
         valid = (
             len(seed) == 32
             and seed_commitment(seating.ctx, trainer, column, seed) == effect.commitment
         )
         if valid:
-            secrets.seeds[effect.header] = seed
+            self._secrets(seating).seeds[effect.header] = seed
         return CapsuleOpened(seating.ctx, effect.header, valid)
 
     def reseal(self, effect: Reseal) -> Resealed:

@@ -1,6 +1,7 @@
 """One node's duties in one attempt, wired together: who hears what, and when."""
 
 from flocknode.crypto.merkle import TreeKind
+from flocknode.crypto.sealing import sealing_key_hash
 from flocknode.messages.codec import CodecError, decode
 from flocknode.messages.statements import (
     Attestation,
@@ -32,13 +33,17 @@ from flocknode.messages.wire import (
 from flocknode.primitives import Address, Digest, PeerId, Seconds
 from flocknode.protocol.attestation import Attester
 from flocknode.protocol.chain_view import AttemptView, ChainView
+from flocknode.protocol.challenge import Challenger
 from flocknode.protocol.contribution import Contributor
+from flocknode.protocol.duties import DutyWatch
 from flocknode.protocol.effects import Effect, Publish, Recall, Remember
+from flocknode.protocol.equivocation import SlotWatch
 from flocknode.protocol.events import (
     AggregateComputed,
     CapsuleOpened,
     DeltaMasked,
     MasksSummed,
+    Prepared,
     Resealed,
     SealingKeyMade,
     Signed,
@@ -57,11 +62,13 @@ from flocknode.protocol.gossip_rules import (
     require_member,
 )
 from flocknode.protocol.inclusion import Includer
+from flocknode.protocol.ledger import SetAccepted
 from flocknode.protocol.pace import Pace
 from flocknode.protocol.proposal import Proposer
 from flocknode.protocol.resealing import Resealer
 from flocknode.protocol.sealing_keys import KeyExchange
 from flocknode.protocol.seating import Seating
+from flocknode.protocol.standing import Standing
 from flocknode.protocol.unmasking import Unmasker
 
 
@@ -77,23 +84,47 @@ class SeatDuties:
         self.attester = Attester(seating, seat, pace)
         self.resealer = Resealer(seating, seat, self.keys, self.attester, pace)
         self.includer = Includer(seating, seat, self.attester, pace)
-        self.unmasker = Unmasker(seating, seat, self.includer, pace)
-        self.proposer = Proposer(seating, seat, self.includer, self.unmasker, pace)
+        self.standing = standing = Standing(seating)
+        self.unmasker = Unmasker(seating, seat, self.includer, pace, standing)
+        self.proposer = Proposer(seating, seat, self.includer, self.unmasker, pace, standing)
+        self.slots = SlotWatch(seating, seat, standing, pace)
+        self.duties = DutyWatch(seating, seat, self.attester, self.unmasker, standing, pace)
+        self.challenger = Challenger(
+            seating, seat, self.includer, self.unmasker, self.proposer, standing, pace
+        )
 
     def advance(
         self, tip: AttemptView, final: ChainView, timestamp: int, now: Seconds
     ) -> list[Effect]:
         """Do what the chain and the messages so far allow, by phase."""
-        if tip.proposal:
-            return []
+        self.standing.take(tip)
+        effects = self.slots.prove(now)
         if tip.accepted:
-            accepted = final.attempt.accepted
-            opening = self.unmasker.open_if_final(accepted, final.timestamp) if accepted else []
-            effects = opening
+            return effects + self._unmask(tip, tip.accepted, final, timestamp, now)
+        return effects + self._include(tip, timestamp, now)
+
+    def _unmask(
+        self,
+        tip: AttemptView,
+        accepted: SetAccepted,
+        final: ChainView,
+        timestamp: int,
+        now: Seconds,
+    ) -> list[Effect]:
+        """Open, propose and watch: what follows an accepted set."""
+        known = final.attempt.accepted
+        effects = self.unmasker.open_if_final(known, final.timestamp) if known else []
+        if tip.proposal is None:
             if self.has_model:
-                effects += self.proposer.advance(tip.accepted, timestamp, now)
-                effects += self.proposer.consider(tip.accepted, timestamp)
-            return effects + self.proposer.submit_if_due(tip.accepted, timestamp, now)
+                effects += self.proposer.advance(accepted, timestamp, now)
+                effects += self.proposer.consider(accepted, timestamp)
+            effects += self.proposer.submit_if_due(accepted, timestamp, now)
+        effects += self.duties.advance(tip, final.attempt, timestamp, now)
+        return effects + self.challenger.advance(
+            tip, final.attempt, timestamp, now, has_model=self.has_model
+        )
+
+    def _include(self, tip: AttemptView, timestamp: int, now: Seconds) -> list[Effect]:
         if self.seating.inclusion_end <= timestamp < self.seating.abort_at:
             return [] if self.seat in tip.roll else self.includer.answer_roll_call(now)
         effects = self.includer.offer_if_due(timestamp, now) + self.includer.consider(timestamp)
@@ -102,7 +133,7 @@ class SeatDuties:
     def tick(self, tip: AttemptView, timestamp: int, now: Seconds) -> list[Effect]:
         """Repeat what is still open."""
         if tip.accepted:
-            return self.unmasker.tick(now) if not tip.proposal else []
+            return self.unmasker.tick(now)
         return self.keys.tick(now) + self.attester.tick(timestamp, now, is_open=True)
 
 
@@ -165,7 +196,7 @@ class Attempt:
         seat = self.seat
         if seat is None or accepted is None or proposal is None:
             return []
-        if self.seating.proposer_of(proposal.view) != seat.seat:
+        if seat.standing.proposer_of(proposal.view) != seat.seat:
             return []
         return [
             Publish(
@@ -227,12 +258,21 @@ class Attempt:
             return []
         self.seat.attester.vector_held(root)
         self.seat.unmasker.vector_held(root)
+        self.seat.challenger.vector_held(root)
         return self._collected(self.seat, now)
 
     def fetch_failed(self, root: Digest) -> list[Effect]:
         if self.seat:
             self.seat.attester.fetch_failed(root)
+            self.seat.challenger.fetch_failed(root)
         return []
+
+    def prepared(self, event: Prepared, now: Seconds) -> list[Effect]:
+        if self.seat is None:
+            return []
+        self.seat.challenger.prepared(event)
+        self.seat.duties.prepared(event)
+        return self._progress(now)
 
     def resealed(self, event: Resealed) -> list[Effect]:
         return self.seat.resealer.resealed(event) if self.seat else []
@@ -254,7 +294,7 @@ class Attempt:
         seat, seating = self.seat, self.seating
         match message:
             case SeatKeyMessage():
-                return seat.keys.hear(check_seat_key(message, seating)) if seat else []
+                return self._hear_key(message) if seat else []
             case SeatKeyBundle():
                 return self._hear_bundle(message)
             case ContributionHeader():
@@ -298,9 +338,21 @@ class Attempt:
         given = seat.attester.answer(headers, sender, now)
         return given + seat.resealer.answer(headers, sender, now)
 
+    def _hear_key(self, message: SeatKeyMessage) -> list[Effect]:
+        assert self.seat is not None
+        check_seat_key(message, self.seating)
+        self._note_key(self.seat, message)
+        return self.seat.keys.hear(message)
+
+    def _note_key(self, seat: SeatDuties, key: SeatKeyMessage) -> None:
+        statement = key.statement(sealing_key_hash(key.suite, key.key))
+        seat.slots.note(key.seat, statement, key.signature)
+
     def _hear_bundle(self, bundle: SeatKeyBundle) -> list[Effect]:
         keys = check_bundle(bundle, self.seating)
         if self.seat:
+            for key in keys:
+                self._note_key(self.seat, key)
             self.seat.keys.hear_bundle(keys)
         return self.contributor.hear_keys(keys) if self.contributor else []
 
@@ -328,17 +380,24 @@ class Attempt:
 
     def _hear_mask_root(self, message: MaskRootMessage, now: Seconds) -> list[Effect]:
         assert self.seat is not None
-        effects = self.seat.unmasker.hear(check_mask_root(message, self.seating))
-        return effects + self._progress(now)
+        check_mask_root(message, self.seating)
+        statement = message.statement(self.seating.column_of(message.seat))
+        self.seat.slots.note(message.seat, statement, message.signature)
+        return self.seat.unmasker.hear(message) + self._progress(now)
 
     def _hear_include_vote(self, message: IncludeVote, now: Seconds) -> list[Effect]:
         assert self.seat is not None
         self.seat.includer.hear_vote(check_include_vote(message, self.seating))
+        self.seat.slots.note(message.seat, message.statement(), message.signature)
         return self._progress(now)
 
     def _hear_propose_vote(self, message: ProposeVote, now: Seconds) -> list[Effect]:
         assert self.seat is not None
         self.seat.proposer.hear_vote(check_propose_vote(message, self.seating))
+        self.seat.slots.note(message.seat, message.statement(), message.signature)
+        offer = self.seat.proposer.offered(message.view)
+        if offer:
+            self.seat.challenger.note_vote(message, offer.mask_roots)
         return self._progress(now)
 
     def _hear_proposal(self, offer: ProposeOffer, sender: PeerId, now: Seconds) -> list[Effect]:

@@ -1,6 +1,6 @@
 """What a node wants done. The only way the core reaches the outside."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flocknode.crypto.merkle import LEAF_BYTES
 from flocknode.messages.statements import Statement
@@ -106,6 +106,18 @@ class OpenCapsule:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeSeed:
+    """Keep a seed that was given on chain; answered by ``CapsuleOpened``."""
+
+    seating: Seating
+    header: Digest
+    index: int
+    seat: int
+    seed: bytes = field(repr=False)
+    commitment: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Reseal:
     """Seal a held seed to a mate of the own column; answered by ``Resealed``."""
 
@@ -198,6 +210,7 @@ Effect = (
     | Train
     | MaskDelta
     | OpenCapsule
+    | TakeSeed
     | Reseal
     | SumMasks
     | ServeMaskSum

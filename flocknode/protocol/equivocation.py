@@ -3,6 +3,7 @@
 from flocknode.crypto.eip712 import encode_words
 from flocknode.crypto.hashing import committee_hash
 from flocknode.messages.statements import (
+    Context,
     Include,
     MaskRoot,
     Propose,
@@ -10,11 +11,11 @@ from flocknode.messages.statements import (
     members_of,
 )
 from flocknode.primitives import Seconds
-from flocknode.protocol.dispute_ledger import ProveEquivocation
 from flocknode.protocol.effects import Effect, Submit
 from flocknode.protocol.pace import Pace
 from flocknode.protocol.seating import Seating
-from flocknode.protocol.verdicts import Verdicts
+from flocknode.protocol.standing import Standing
+from flocknode.protocol.verdicts import EvidenceSlot, ProveEquivocation
 
 TURNS_MAX = 8
 """Turns of views in which a statement is remembered; the contract allows no more."""
@@ -25,10 +26,10 @@ SlotStatement = SeatKey | Include | MaskRoot | Propose
 class SlotWatch:
     """The first statement that each seat made for each slot, and those that contradict it."""
 
-    def __init__(self, seating: Seating, seat: int, verdicts: Verdicts, pace: Pace) -> None:
+    def __init__(self, seating: Seating, seat: int, standing: Standing, pace: Pace) -> None:
         self._seating = seating
         self._seat = seat
-        self._verdicts = verdicts
+        self._standing = standing
         self._pace = pace
         self._first: dict[tuple[int, int, int], tuple[SlotStatement, bytes]] = {}
         self._evidence: dict[int, ProveEquivocation] = {}
@@ -59,27 +60,26 @@ class SlotWatch:
         return [
             Submit(proof)
             for seat, proof in self._evidence.items()
-            if not self._verdicts.is_slashed(seat)
+            if not self._standing.is_slashed(seat)
             and self._pace.my_turn(("equivocation", seat), now, (self._seat - seat) % seats - 1)
         ]
 
-    def _context(self) -> tuple[int | bytes, ...]:
+    def _context(self) -> Context:
         drawn = self._seating.drawn
-        return (
+        return Context(
             *(drawn.task, drawn.round, drawn.attempt, drawn.model_root, drawn.seed),
             committee_hash(drawn.committee, drawn.signers),
             self._seating.roster.root(),
         )
 
 
-def _slot_of(statement: SlotStatement) -> tuple[int, int]:
-    """Return the kind of the slot as the contract counts them, and its number."""
+def _slot_of(statement: SlotStatement) -> tuple[EvidenceSlot, int]:
     match statement:
         case SeatKey():
-            return 0, statement.seat
+            return EvidenceSlot.SEAT_KEY, statement.seat
         case Include():
-            return 1, statement.view
+            return EvidenceSlot.INCLUDE, statement.view
         case MaskRoot():
-            return 2, statement.column
+            return EvidenceSlot.MASK_ROOT, statement.column
         case Propose():
-            return 3, statement.view
+            return EvidenceSlot.PROPOSE, statement.view

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest, PeerId
+from flocknode.protocol.verdicts import (
+    DutyCall,
+    SlashingCall,
+    TasklessVerdictEvent,
+    VerdictEvent,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +166,8 @@ LedgerEvent = (
     | AttemptAborted
     | TaskPaused
     | TaskResumed
+    | VerdictEvent
+    | TasklessVerdictEvent
 )
 
 
@@ -254,4 +262,5 @@ class Poke:
     task: int
 
 
-Call = OpenRound | Reveal | Draw | IncludeSet | AnswerRollCall | ProposeModel | Settle | Poke
+RoundCall = OpenRound | Draw | IncludeSet | AnswerRollCall | ProposeModel | Settle | Poke
+Call = RoundCall | Reveal | SlashingCall | DutyCall

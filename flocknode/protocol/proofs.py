@@ -5,14 +5,16 @@ Nothing here is a decision: ``challenge.py`` decides which of these to ask for.
 
 from dataclasses import dataclass
 
-from flocknode.crypto.hashing import keccak256
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind
 from flocknode.messages.statements import RECORD_BYTES
-from flocknode.primitives import Digest
-from flocknode.protocol.dispute_ledger import ProposalStatement, SetStatement
+from flocknode.primitives import Digest, Wei
 from flocknode.protocol.inclusion_set import InclusionSet
 from flocknode.protocol.ledger import ProposalAccepted, SetAccepted
 from flocknode.protocol.seating import Seating
+from flocknode.protocol.verdicts import ProposalStatement, SetStatement
+
+UNPRICED = Wei(0)
+"""The bond of a call as the core makes it: whoever sends it knows what the contracts ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class MaskProof:
     own_root: Digest
     liars: int
     """Bitmap of the column's seats whose MASK_ROOT names the proposal's root."""
-    liar_signatures: bytes
+    liar_signatures: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def set_statement(accepted: SetAccepted) -> SetStatement:
         accepted.trainers,
         accepted.weight,
         accepted.seats,
-        keccak256(b"".join(accepted.commitments)),
+        accepted.commitments,
     )
 
 

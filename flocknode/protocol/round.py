@@ -26,6 +26,7 @@ from flocknode.protocol.events import (
     FetchFailed,
     MasksSummed,
     MessageReceived,
+    Prepared,
     Resealed,
     SealingKeyMade,
     Signed,
@@ -122,6 +123,8 @@ class RoundMachine:
                 return attempt.resealed(event) if attempt and self._is_current(ctx) else []
             case MasksSummed(ctx):
                 return attempt.masks_summed(event, now) if attempt and self._is_current(ctx) else []
+            case Prepared(ctx):
+                return attempt.prepared(event, now) if attempt and self._is_current(ctx) else []
             case AggregateComputed(ctx):
                 self._keep_model(event.model_root)
                 is_current = self._is_current(ctx)

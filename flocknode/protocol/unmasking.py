@@ -10,16 +10,16 @@ from flocknode.protocol.ledger import SetAccepted
 from flocknode.protocol.pace import Pace
 from flocknode.protocol.sealing_keys import others
 from flocknode.protocol.seating import Seating
-from flocknode.protocol.verdicts import Verdicts
+from flocknode.protocol.standing import Standing
 
 
 class Unmasker:
     """One seat's mask sum and what it knows of the other columns' sums."""
 
     def __init__(
-        self, seating: Seating, seat: int, includer: Includer, pace: Pace, verdicts: Verdicts
+        self, seating: Seating, seat: int, includer: Includer, pace: Pace, standing: Standing
     ) -> None:
-        self._verdicts = verdicts
+        self._standing = standing
         self._seating = seating
         self._seat = seat
         self._column = seating.column_of(seat)
@@ -34,6 +34,22 @@ class Unmasker:
     @property
     def own_root(self) -> Digest | None:
         return self._opening.root if self._opening else None
+
+    def opened(self, accepted: SetAccepted) -> MaskRootMessage | None:
+        """Return the own signed MASK_ROOT over the accepted set."""
+        mine = self._mine
+        return mine if mine and mine.inclusion_root == accepted.inclusion_root else None
+
+    def heard(self, seat: int, accepted: SetAccepted) -> MaskRootMessage | None:
+        """Return a seat's signed MASK_ROOT over the accepted set."""
+        message = self._roots.get(seat)
+        is_same = message is not None and message.inclusion_root == accepted.inclusion_root
+        return message if is_same else None
+
+    def signatures_of(self, column: int, root: Digest, accepted: SetAccepted) -> dict[int, bytes]:
+        """Return the signatures of a column's seats under MASK_ROOT of ``root``, in seat order."""
+        heard = {seat: self.heard(seat, accepted) for seat in self._seating.column(column)}
+        return {s: m.signature for s, m in heard.items() if m and m.root == root}
 
     def open_if_final(self, accepted: SetAccepted, final_timestamp: int) -> list[Effect]:
         """Open the commitment; nothing is served before set and demand window are both final."""
@@ -91,7 +107,7 @@ class Unmasker:
 
     def choose(self, accepted: SetAccepted, timestamp: int) -> tuple[Digest, ...] | None:
         """Return the root that counts for each column, or None while one is open."""
-        late = self._verdicts.is_late(timestamp, accepted)
+        late = self._standing.is_late(timestamp, accepted)
         roots = []
         for column in range(self._seating.terms.columns):
             signers = self._signers(column, accepted.inclusion_root)
@@ -113,7 +129,7 @@ class Unmasker:
         majority = self._majority(column, signers)
         if majority is not None:
             return root == majority
-        late = self._verdicts.is_late(timestamp, accepted)
+        late = self._standing.is_late(timestamp, accepted)
         return late and root in signers and root in self._held
 
     def fetch_missing(
@@ -130,7 +146,7 @@ class Unmasker:
 
     def fetch_signed(self, accepted: SetAccepted, timestamp: int, now: Seconds) -> list[Effect]:
         """After ``root_deadline``, pull what was signed in columns without a majority."""
-        if not self._verdicts.is_late(timestamp, accepted):
+        if not self._standing.is_late(timestamp, accepted):
             return []
         effects: list[Effect] = []
         for column in range(self._seating.terms.columns):
@@ -166,11 +182,11 @@ class Unmasker:
 
     def _counts(self, message: MaskRootMessage) -> bool:
         """Tell whether a seat's word still counts: it is not convicted, its bytes were not kept."""
-        verdicts = self._verdicts
-        return not verdicts.is_slashed(message.seat) and not verdicts.is_banned(message.root)
+        standing = self._standing
+        return not standing.is_slashed(message.seat) and not standing.is_banned(message.root)
 
     def _majority(self, column: int, signers: dict[Digest, list[int]]) -> Digest | None:
-        need = self._verdicts.majority_of(column)
+        need = self._standing.majority_of(column)
         return next((root for root, seats in signers.items() if len(seats) >= need), None)
 
     def _best_held(self, signers: dict[Digest, list[int]]) -> Digest | None:

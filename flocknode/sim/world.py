@@ -41,6 +41,7 @@ from flocknode.protocol.effects import (
     Submit,
     SubmitAll,
     SumMasks,
+    TakeSeed,
     Train,
 )
 from flocknode.protocol.events import (
@@ -337,6 +338,8 @@ class World:
                 return [node.vault.mask_delta(effect)]
             case OpenCapsule():
                 return [node.vault.open_capsule(effect)]
+            case TakeSeed():
+                return [node.vault.take_seed(effect)]
             case Reseal():
                 return [node.vault.reseal(effect)]
             case SumMasks():

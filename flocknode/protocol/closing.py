@@ -1,0 +1,35 @@
+"""What anyone may close once its time is over: convictions, locks, demands, questions."""
+
+from flocknode.protocol.chain_view import ChainView
+from flocknode.protocol.ledger import Call
+from flocknode.protocol.seating import Seating
+from flocknode.protocol.verdicts import (
+    CloseAccusation,
+    CloseChallenge,
+    CloseDemand,
+    CloseQuestion,
+    Punish,
+)
+
+
+def closings(tip: ChainView, seating: Seating | None) -> list[Call]:
+    """Return the calls that are due as of the tip; ``seating`` is the attempt in progress."""
+    calls: list[Call] = [
+        Punish(it.task, it.round, it.attempt, it.offence, it.ctx, it.validators)
+        for it in tip.convictions
+    ]
+    if seating is None:
+        return calls
+    task, ctx, now, docket = tip.task, seating.ctx, tip.timestamp, tip.attempt.docket
+    if docket.challenge and now >= docket.challenge.deadline:
+        calls.append(CloseChallenge(task, ctx))
+    calls += [CloseDemand(task, ctx, it.position) for it in docket.demands if now >= it.deadline]
+    # Where too few answered, closing an accusation leaves no trace: it is tried for a while.
+    tried_until = seating.terms.windows.view
+    calls += [
+        CloseAccusation(task, ctx, it.seat)
+        for it in docket.accused
+        if it.deadline <= now < it.deadline + tried_until
+    ]
+    calls += [CloseQuestion(it.question) for it in docket.questions if now >= it.deadline]
+    return calls

@@ -1,0 +1,480 @@
+"""What the contracts tell of offences and duties (events), and how a node brings them up (calls).
+
+Field for field as in ``contracts/src/interfaces``. An opening is a leaf and the siblings of its way
+to the top, bottom up, one after another; ``crypto.merkle.tree_opening`` makes it.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from flocknode.messages.statements import Context
+from flocknode.primitives import Address, Digest, Wei
+
+
+class Offence(IntEnum):
+    """The acts that cost stake."""
+
+    EQUIVOCATION = 0
+    BAD_INCLUSION = 1
+    WRONG_MASK_SUM = 2
+    WRONG_AGGREGATE = 3
+    WRONG_STEP = 4
+    MISSED_DUTY = 5
+
+
+class EvidenceSlot(IntEnum):
+    """The slots whose double use is an offence."""
+
+    SEAT_KEY = 0
+    INCLUDE = 1
+    MASK_ROOT = 2
+    PROPOSE = 3
+
+
+# Events of the round manager.
+
+
+@dataclass(frozen=True, slots=True)
+class SeatsJudged:
+    task: int
+    round: int
+    attempt: int
+    slashed: int
+    """Bitmap of the seats convicted now; they no longer count for a proposal."""
+    absent: int
+    """Bitmap of the seats that missed a duty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalStruck:
+    """The accepted proposal fell; view ``next_view`` proposes over the same set."""
+
+    task: int
+    round: int
+    attempt: int
+    next_view: int
+    opens_at: int
+    void_deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptHeld:
+    """An answer is due: no proposal is accepted, or the challenge window stands still."""
+
+    task: int
+    round: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReleased:
+    task: int
+    round: int
+    attempt: int
+    window_end: int
+    """When the challenge window ends now; 0 if nothing is proposed."""
+
+
+# Events of the slashing manager.
+
+
+@dataclass(frozen=True, slots=True)
+class OffenceProven:
+    """A proof held; ``Punish`` takes the stake."""
+
+    conviction: Digest
+    task: int
+    round: int
+    attempt: int
+    offence: Offence
+    ctx: Digest
+    seats: int
+    validators: tuple[int, ...]
+    finder: Address
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorSlashed:
+    conviction: Digest
+    validator: int
+    finder: Address
+    offence: Offence
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeOpened:
+    """A seat may open its column's seeds from ``opens_at`` until ``deadline``."""
+
+    task: int
+    round: int
+    attempt: int
+    column: int
+    seat: int
+    opens_at: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeClosed:
+    task: int
+    ctx: Digest
+    seat: int
+    bond_to: Address
+    """Twenty zero bytes if the bond went to the task's gas pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnOpened:
+    """The column's seeds are public: anyone can compute its mask sum."""
+
+    task: int
+    round: int
+    attempt: int
+    column: int
+
+
+# Events of the duty manager.
+
+
+@dataclass(frozen=True, slots=True)
+class SeedDemanded:
+    task: int
+    round: int
+    attempt: int
+    position: int
+    """Of the contribution in the set."""
+    column: int
+    seat: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedAnswered:
+    task: int
+    round: int
+    attempt: int
+    position: int
+    column: int
+    seed: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class DemandUnanswered:
+    task: int
+    round: int
+    attempt: int
+    position: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeatAccused:
+    """``seat`` is to put its MASK_ROOT on chain before ``deadline``."""
+
+    task: int
+    round: int
+    attempt: int
+    seat: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentOpened:
+    task: int
+    round: int
+    attempt: int
+    seat: int
+    column: int
+    root: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class DutyMissed:
+    task: int
+    round: int
+    attempt: int
+    validator: int
+    second: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TreeQuestioned:
+    """A node under a root of the proposal is asked for, or it is struck at ``deadline``."""
+
+    question: Digest
+    task: int
+    round: int
+    attempt: int
+    tree: int
+    """0..k-1 the mask roots, k the aggregate, k + 1 the model, k + 2 the inclusion tree."""
+    level: int
+    index: int
+    node: Digest
+    """Zero for the top."""
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreeAnswered:
+    question: Digest
+    answerer: Address
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionUnanswered:
+    question: Digest
+
+
+VerdictEvent = (
+    SeatsJudged
+    | ProposalStruck
+    | AttemptHeld
+    | AttemptReleased
+    | OffenceProven
+    | ChallengeOpened
+    | ChallengeClosed
+    | ColumnOpened
+    | SeedDemanded
+    | SeedAnswered
+    | DemandUnanswered
+    | SeatAccused
+    | CommitmentOpened
+    | DutyMissed
+    | TreeQuestioned
+)
+"""Events that name their task."""
+TasklessVerdictEvent = ValidatorSlashed | TreeAnswered | QuestionUnanswered
+
+
+# Calls.
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalStatement:
+    """A PROPOSE and who signed it; of the accepted one the signatures stay empty."""
+
+    task: int
+    view: int
+    mask_roots: tuple[Digest, ...]
+    aggregate_root: Digest
+    model_root: Digest
+    seats: int
+    signatures: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SetStatement:
+    """The words of the accepted set, as ``SetAccepted`` gave them."""
+
+    view: int
+    inclusion_root: Digest
+    trainers: int
+    weight: int
+    seats: int
+    commitments: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProveEquivocation:
+    """Two statements of one slot: their members' words, and the signatures."""
+
+    context: Context
+    slot: EvidenceSlot
+    first: bytes
+    second: bytes
+    first_signature: bytes
+    second_signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProveBadInclusion:
+    task: int
+    count: int
+    """Leaves that the inclusion root holds."""
+    position: int
+    opening: bytes
+    roster: bytes = b""
+    """Opening of the roster's leaf at the record's index, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChallenge:
+    proposal: ProposalStatement
+    seat: int
+    root: Digest
+    """The seat's own."""
+    signature: bytes
+    """Of its MASK_ROOT."""
+    bond: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedContribution:
+    """What an opening of column j says of one trainer; ``others`` are the other columns' H(s)."""
+
+    trainer: Address
+    root: Digest
+    capsules_hash: Digest
+    signature: bytes
+    seed: bytes
+    others: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSeeds:
+    proposal: ProposalStatement
+    column: int
+    group: int
+    """Of 32 bytes of the mask sum."""
+    contributions: tuple[OpenedContribution, ...]
+    used: bytes
+    """Opening of the proposal's root."""
+    own: bytes
+    """Opening of the challenger's root; nothing where the column is open already."""
+    liars: int
+    liar_signatures: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseChallenge:
+    task: int
+    ctx: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class SummedHeader:
+    trainer: Address
+    root: Digest
+    seeds_hash: Digest
+    capsules_hash: Digest
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProveAggregate:
+    """Contributions ``first`` to ``first + 2^level``; the last batch brings ``closing``."""
+
+    proposal: ProposalStatement
+    coordinate: int
+    first: int
+    level: int
+    headers: tuple[SummedHeader, ...]
+    path: tuple[Digest, ...]
+    openings: tuple[bytes, ...]
+    closing: tuple[bytes, ...] = ()
+    """Openings of the mask roots in column order, then of the aggregate."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProveStep:
+    proposal: ProposalStatement
+    set: SetStatement
+    coordinate: int
+    model: bytes
+    aggregate: bytes
+    next: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Punish:
+    """Take the stake of the convicted; the words are those of ``OffenceProven``."""
+
+    task: int
+    round: int
+    attempt: int
+    offence: Offence
+    ctx: Digest
+    validators: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DemandSeed:
+    task: int
+    seat: int
+    position: int
+    bond: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDemand:
+    task: int
+    position: int
+    opening: bytes
+    others: tuple[Digest, ...]
+    seed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDemand:
+    task: int
+    ctx: Digest
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accuse:
+    task: int
+    seat: int
+    bond: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCommitment:
+    task: int
+    seat: int
+    root: Digest
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAccusation:
+    task: int
+    ctx: Digest
+    seat: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskTree:
+    proposal: ProposalStatement
+    tree: int
+    level: int
+    index: int
+    node: Digest
+    path: tuple[Digest, ...]
+    bond: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTree:
+    question: Digest
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseQuestion:
+    question: Digest
+
+
+SlashingCall = (
+    ProveEquivocation
+    | ProveBadInclusion
+    | OpenChallenge
+    | OpenSeeds
+    | CloseChallenge
+    | ProveAggregate
+    | ProveStep
+    | Punish
+)
+DutyCall = (
+    DemandSeed
+    | AnswerDemand
+    | CloseDemand
+    | Accuse
+    | OpenCommitment
+    | CloseAccusation
+    | AskTree
+    | AnswerTree
+    | CloseQuestion
+)
