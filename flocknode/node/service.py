@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -18,6 +18,7 @@ from flocknode.errors import FlockError
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
+from flocknode.messages.wire import Message
 from flocknode.node.prover import Prover
 from flocknode.node.vault import Vault
 from flocknode.ports import BlobStore, Heard, Journal, Ledger, Network, Signer, Trainer
@@ -59,7 +60,6 @@ from flocknode.protocol.events import (
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import Call
-from flocknode.protocol.round import RoundMachine
 from flocknode.protocol.seating import Seating
 
 TICK_SECONDS = 0.25
@@ -78,12 +78,24 @@ Answer = TypeVar("Answer", bound=Event)
 Kept = TypeVar("Kept")
 
 
+class Machine(Protocol):
+    """What the service drives: a ``RoundMachine``."""
+
+    @property
+    def contributions(self) -> int:
+        """Number of trainers whose contribution this node's seat holds."""
+
+    def handle(self, event: Event, now: Seconds) -> list[Effect]: ...
+
+    def judge(self, message: Message) -> None: ...
+
+
 class NodeService:
-    """Runs one :class:`RoundMachine` against its ports."""
+    """Runs one machine against its ports."""
 
     def __init__(
         self,
-        machine: RoundMachine,
+        machine: Machine,
         *,
         task: int,
         domain: Domain,

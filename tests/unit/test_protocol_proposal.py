@@ -42,7 +42,8 @@ class Seat:
         includer = Includer(US.seating, number, attester, pace)
         own = ROOTS[number % 3]
         includer.masks_summed(MasksSummed(US.ctx, CHOSEN.root, own, b""), DRAWN_AT)
-        self.unmasker = Unmasker(US.seating, number, includer, pace)
+        standing = Standing(US.seating)
+        self.unmasker = Unmasker(US.seating, number, includer, pace, standing)
         self.unmasker.open_if_final(ACCEPTED, NOW)
         self.proposer = Proposer(US.seating, number, includer, self.unmasker, pace)
         for column in hears:
