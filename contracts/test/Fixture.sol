@@ -11,6 +11,7 @@ import {StakeRegistry} from "../src/StakeRegistry.sol";
 import {TaskRegistry} from "../src/TaskRegistry.sol";
 import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
 import {Attempt, IntegerTerms, Phase, Plan, TaskSpecification, TaskTerms, Windows} from "../src/interfaces/Types.sol";
+import {Committee} from "../src/libraries/Committee.sol";
 import {Plans} from "../src/libraries/Plans.sol";
 import {Statements} from "../src/libraries/Statements.sol";
 import {Test} from "./Vm.sol";
@@ -177,6 +178,17 @@ abstract contract Fixture is Test {
         for (uint256 seat = 0; seat < ids.length; ++seat) {
             ids[seat] = (words[seat >> 4] >> ((seat & 15) << 4)) & 0xffff;
         }
+    }
+
+    /// @dev What the ctx of the attempt in progress is made of.
+    function contextOf(uint256[] memory ids) internal view returns (Statements.Context memory c) {
+        Attempt memory a = manager.attemptOf(task);
+        address[] memory signers = registry.signersOf(ids);
+        c.task = task;
+        (c.round, c.attempt, c.modelRoot) = (a.round, a.attempt, a.modelRoot);
+        c.seed = a.epochSeed;
+        c.committeeHash = Committee.hash(ids, signers);
+        c.rosterRoot = tasks.specificationOf(task).rosterRoot;
     }
 
     function allSeats() internal view returns (uint256) {

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {ISlashingManager} from "../src/interfaces/ISlashingManager.sol";
+import {Conviction, Offence, ProposalStatement} from "../src/interfaces/Types.sol";
+import {ProofFixture} from "./ProofFixture.sol";
+
+/// @notice What proofs cost as whole transactions: cold storage, intrinsic gas, and the floor of calldata (EIP-7623).
+/// forge-config: default.isolate = true
+contract ProofGasTest is ProofFixture {
+    uint256 private constant SIX = 0x3f;
+    uint256 private constant CALLDATA_MAX = 128 * 1024;
+    uint256 private constant GAS_MAX = 1 << 24; // EIP-7825
+
+    function test_proofs_over_32_trainers_and_10k_words_stay_below_their_limits() public {
+        setUpProofs(32, 10_000);
+        includeTruth();
+        assertTrue(_equivocate() <= 220_000, "equivocation is too dear");
+        assertTrue(_aggregate(5) <= 2_300_000, "aggregate is too dear");
+        _again();
+        assertTrue(_step() <= 200_000, "step is too dear");
+        _again();
+        assertTrue(_mask() <= 600_000, "mask is too dear");
+    }
+
+    function test_proofs_over_256_trainers_and_1m_words_fit_transactions_and_pools() public {
+        setUpProofs(256, 1_000_000);
+        includeTruth();
+        _equivocate();
+        _aggregate(6);
+        _again();
+        _step();
+        _again();
+        _mask();
+    }
+
+    /// @dev A new attempt with a full committee, so that every proof meets the same state.
+    function _again() private {
+        skip(1000);
+        manager.poke(task);
+        drawNow();
+        skip(120);
+        includeTruth();
+    }
+
+    function _equivocate() private returns (uint256 gas) {
+        ISlashingManager.Equivocation memory e = _equivocation(8);
+        gas = _measure("equivocation", abi.encodeCall(slashing.proveEquivocation, (e)));
+        _punish(_equivocator(e, committeeOf(task)[8]));
+    }
+
+    function _aggregate(uint256 level) private returns (uint256 gas) {
+        ProposalStatement memory p = statement(Lie.Aggregate, SIX, 0);
+        submit(p);
+        for (uint256 first = 0; first < trainers; first += 1 << level) {
+            gas += _measure("aggregate", abi.encodeCall(slashing.proveAggregate, (batch(p, first, level))));
+        }
+        _punish(conviction(Offence.WrongAggregate, SIX));
+    }
+
+    function _step() private returns (uint256 gas) {
+        ProposalStatement memory p = statement(Lie.Step, SIX, 0);
+        submit(p);
+        gas = _measure("step", abi.encodeCall(slashing.proveStep, (stepProof(p))));
+        _punish(conviction(Offence.WrongStep, SIX));
+    }
+
+    function _mask() private returns (uint256 gas) {
+        ProposalStatement memory p = statement(Lie.Mask, SIX, 0);
+        submit(p);
+        bytes32 own = plantMask(1, false);
+        bytes memory own_ = maskRootSignature(7, own);
+        address signer = signerAt(committeeOf(task)[7]);
+        vm.deal(signer, 1 ether);
+        vm.prank(signer);
+        slashing.openChallenge{value: CHALLENGE_BOND}(p, 7, own, own_);
+        log("  challenge", vm.lastCallGas().gasTotalUsed);
+        skip(5);
+        gas = _measure("mask", abi.encodeCall(slashing.openSeeds, (seedOpening(p, 1))));
+    }
+
+    function _punish(Conviction memory c) private {
+        uint256 gas = _measure("punish", abi.encodeCall(slashing.punish, (c)));
+        log("    a seat", gas / c.validators.length);
+    }
+
+    function _measure(string memory name, bytes memory data) private returns (uint256 gas) {
+        (bool done, bytes memory why) = address(slashing).call(data);
+        gas = vm.lastCallGas().gasTotalUsed;
+        if (!done) {
+            assembly ("memory-safe") {
+                revert(add(why, 32), mload(why))
+            }
+        }
+        uint256 floor = _floor(data);
+        if (gas < floor) gas = floor;
+        log(string.concat("  ", name), gas);
+        log("    bytes", data.length);
+        assertTrue(data.length <= CALLDATA_MAX && gas <= GAS_MAX, "too large for a transaction");
+    }
+
+    /// @dev EIP-7623: at least ten gas for a zero byte, forty for another.
+    function _floor(bytes memory data) private pure returns (uint256 gas) {
+        gas = 21_000;
+        for (uint256 i = 0; i < data.length; ++i) {
+            gas += data[i] == 0 ? 10 : 40;
+        }
+    }
+
+    receive() external payable {}
+}
