@@ -47,6 +47,14 @@ def demo(
     timeout: Annotated[float, typer.Option(help="Seconds in all.")] = 300.0,
     keep: Annotated[Path | None, typer.Option(help="Keep all nodes' directories here.")] = None,
     port: Annotated[int, typer.Option(help="First port; 0 takes free ones.")] = 0,
+    liar: Annotated[
+        str | None,
+        typer.Option(
+            help="A lie to be told: equivocate, inclusion, mask, aggregate, step, tree, silent "
+            "or withhold."
+        ),
+    ] = None,
+    colluding: Annotated[str, typer.Option(help="Liars: minority or majority.")] = "minority",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks and log lines.")] = False,
 ) -> None:
@@ -65,6 +73,8 @@ def demo(
         timeout,
         keep,
         port,
+        liar,
+        colluding,
     )
     output = Output(as_json=as_json)
     _exit(_demo(options, output, debug=debug))

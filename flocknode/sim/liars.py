@@ -88,10 +88,11 @@ class Plot:
         """Return the seats that lie: of one column, one alone, or two thirds of all."""
         first = seating.proposer_of(0)
         count = seating.terms.seats
-        one_column = [seat for seat in seating.column(seating.column_of((first + 1) % count))]
-        if self.lie in (Lie.MASK, Lie.WITHHOLD):
-            most = seating.terms.column_majority if self.is_majority else 1
-            return tuple(one_column[:most])
+        one_column = seating.column(seating.column_of((first + 1) % count))
+        if self.lie is Lie.WITHHOLD:
+            return tuple(one_column[:-1])
+        if self.lie is Lie.MASK:
+            return tuple(one_column[: seating.terms.column_majority if self.is_majority else 1])
         if not self.is_majority:
             return ((first + 1) % count,)
         quorum = seating.terms.proposal_quorum
@@ -150,13 +151,13 @@ class LyingMachine:
         if isinstance(event, DeltaMasked) and self._plot.lie is Lie.WITHHOLD:
             return self._spoil_capsule(event, seating)
         if isinstance(event, MasksSummed) and self._plot.lie is Lie.MASK and self._lies(seating):
-            return self._spoil_sum(event, seating)
+            return self._spoil_sum(event)
         return event
 
     def _tell(self, effect: Effect) -> Iterable[Effect]:
         match effect:
-            case MakeSealingKey(seating) | MaskDelta(seating):
-                self._seating = seating
+            case MakeSealingKey() | MaskDelta():
+                self._seating = effect.seating
             case ComputeAggregate():
                 self._computing = effect
             case Sign(Propose() as propose):
@@ -208,18 +209,22 @@ class LyingMachine:
             case _:
                 return (effect,)
 
-    def keep_silent(self, effect: Effect, seating: Seating) -> Iterable[Effect]:
+    def keep_silent(self, effect: Effect, _seating: Seating) -> Iterable[Effect]:
         """Open nothing and sign no proposal."""
         is_opening = isinstance(effect, Sign) and isinstance(effect.statement, MaskRoot | Propose)
         return () if is_opening else (effect,)
 
-    def withhold(self, effect: Effect, seating: Seating) -> Iterable[Effect]:
+    def withhold(self, effect: Effect, _seating: Seating) -> Iterable[Effect]:
         """Give a mate no seed."""
         is_answer = isinstance(effect, Prepare) and isinstance(effect.request, SeedAnswer)
-        return () if isinstance(effect, Reseal) or is_answer else (effect,)
+        return (
+            ()
+            if isinstance(effect, Reseal) or (is_answer and self._plot.is_majority)
+            else (effect,)
+        )
 
-    def lie_about_sums(self, effect: Effect, seating: Seating) -> Iterable[Effect]:
-        """The sum was spoilt as it came in."""
+    def pass_on(self, effect: Effect, _seating: Seating) -> Iterable[Effect]:
+        """Tell what the machine says: it was lied to itself."""
         return (effect,)
 
     def _forge(self, call: IncludeSet, seating: Seating) -> IncludeSet:
@@ -230,7 +235,7 @@ class LyingMachine:
         assert chosen is not None
         forged = bytearray(chosen.records)
         forged[RECORD_BYTES - 40] ^= 1
-        root = tree_root(TreeKind.INCLUSION, forged, RECORD_BYTES)
+        root = tree_root(TreeKind.INCLUSION, bytes(forged), RECORD_BYTES)
         self._plot.publish(bytes(forged), root)
         seats = self._plot.liars(seating)
         commitment = sha256(root)
@@ -243,7 +248,7 @@ class LyingMachine:
             signatures=self._plot.signatures(seating, include),
         )
 
-    def _spoil_sum(self, event: MasksSummed, seating: Seating) -> MasksSummed:
+    def _spoil_sum(self, event: MasksSummed) -> MasksSummed:
         """Commit to another sum; alone, to one whose root comes first."""
         right = bytearray(event.vector)
         for step in range(1, 256):
@@ -315,7 +320,7 @@ class LyingMachine:
 LIES: dict[Lie, Callable[[LyingMachine, Effect, Seating], Iterable[Effect]]] = {
     Lie.EQUIVOCATE: LyingMachine.equivocate,
     Lie.INCLUSION: LyingMachine.forge_set,
-    Lie.MASK: LyingMachine.lie_about_sums,
+    Lie.MASK: LyingMachine.pass_on,
     Lie.AGGREGATE: LyingMachine.spoil_proposal,
     Lie.STEP: LyingMachine.spoil_proposal,
     Lie.TREE: LyingMachine.spoil_proposal,
