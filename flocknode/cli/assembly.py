@@ -24,7 +24,7 @@ from flocknode.learning.trainer import LocalTrainer
 from flocknode.messages.verdict import Verdict
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryStorage
-from flocknode.node.service import TOPIC, NodeService
+from flocknode.node.service import TOPIC, Machine, NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
 from flocknode.p2p.identity import parse_address, peer_of

@@ -25,7 +25,7 @@ from flocknode.protocol.ledger import (
     Reveal,
     Settle,
 )
-from flocknode.sim import beacon, pay, rounds, stakes, tasks
+from flocknode.sim import beacon, pay, rounds, stakes, tasks, verdicts
 from flocknode.sim.state import (
     Deployment,
     LedgerState,
@@ -257,6 +257,8 @@ def _dispatch(tx: Transaction, call: Call, preimage: Digest | None) -> None:
             rounds.settle(tx, call.task)
         case Poke():
             rounds.poke(tx, call.task)
+        case _:
+            verdicts.apply(tx, call)
 
 
 def _digest(

@@ -72,21 +72,21 @@ def credit_round(tx: Transaction, task: int, attempt: Round) -> None:
     What division leaves stays in the pool.
     """
     assert attempt.accepted is not None
-    assert attempt.proposal is not None
     specification = tx.state.tasks[task].specification
     pool = tx.state.pools[task]
     reward = min(specification.reward_per_round, pool.rewards)
     for_trainers = reward * specification.trainer_share_bps // 10_000
     contributions = attempt.accepted.trainers.bit_count()
-    bits_set = attempt.accepted.seats.bit_count() + attempt.proposal.seats.bit_count()
+    bits_set = attempt.include_seats.bit_count() + attempt.propose_seats.bit_count()
     settlement = Settlement(
         inclusion_root=attempt.accepted.inclusion_root,
         included=contributions,
         committee=attempt.committee,
-        include_seats=attempt.accepted.seats,
-        propose_seats=attempt.proposal.seats,
+        include_seats=attempt.include_seats,
+        propose_seats=attempt.propose_seats,
         trainer_share=for_trainers // contributions,
-        seat_share=(reward - for_trainers) // bits_set,
+        # Verdicts may leave no seat to pay.
+        seat_share=(reward - for_trainers) // bits_set if bits_set else 0,
     )
     owed = settlement.trainer_share * contributions + settlement.seat_share * bits_set
     tx.state.pools[task] = replace(pool, rewards=pool.rewards - owed)
@@ -99,7 +99,7 @@ def claim_trainer(tx: Transaction, task: int, claims: Sequence[ContributionClaim
         settlement = _settlement(tx, task, claim.round)
         _require_record(settlement, claim)
         paid = settlement.trainers_paid
-        require(not paid >> claim.position & 1, "RoundManagerAlreadyClaimed")
+        require(not paid >> claim.position & 1, "RoundPayAlreadyClaimed")
         tx.state.settlements[task, claim.round] = replace(
             settlement, trainers_paid=paid | 1 << claim.position
         )
@@ -111,10 +111,10 @@ def claim_seats(tx: Transaction, task: int, validator: int, rounds: Sequence[int
     """Pay a validator's owner for its seat's bits in settled rounds."""
     for round_ in rounds:
         settlement = _settlement(tx, task, round_)
-        require(validator in settlement.committee, "RoundManagerNotSeated")
+        require(validator in settlement.committee, "RoundPayNotSeated")
         seat = settlement.committee.index(validator)
         paid = settlement.seats_paid
-        require(not paid >> seat & 1, "RoundManagerAlreadyClaimed")
+        require(not paid >> seat & 1, "RoundPayAlreadyClaimed")
         tx.state.settlements[task, round_] = replace(settlement, seats_paid=paid | 1 << seat)
         bits_set = (settlement.include_seats >> seat & 1) + (settlement.propose_seats >> seat & 1)
         owner = stakes.owner_of(tx.state, validator)
@@ -151,7 +151,7 @@ def withdraw_refund(tx: Transaction) -> int:
 
 
 def _settlement(tx: Transaction, task: int, round_: int) -> Settlement:
-    require((task, round_) in tx.state.settlements, "RoundManagerNotSettled")
+    require((task, round_) in tx.state.settlements, "RoundPayNotSettled")
     return tx.state.settlements[task, round_]
 
 
@@ -170,7 +170,7 @@ def _require_record(settlement: Settlement, claim: ContributionClaim) -> None:
         claim.path,
         leaf_bytes=RECORD_BYTES,
     )
-    require(is_leaf, "RoundManagerWrongRecord")
+    require(is_leaf, "RoundPayWrongRecord")
 
 
 def _path_length(position: int, width: int) -> int:

@@ -20,9 +20,13 @@ def require_column_majorities(terms: TaskTerms, seats: int) -> None:
         require(len(signed) >= terms.column_majority, "RoundManagerNoMajority")
 
 
-def require_two_thirds(terms: TaskTerms, seats: int) -> None:
-    """Ask a proposal for two thirds of all seats; column majorities would let two seats veto."""
-    require(seats.bit_count() >= terms.proposal_quorum, "RoundManagerNoQuorum")
+def require_two_thirds(terms: TaskTerms, seats: int, slashed: int) -> None:
+    """Ask a proposal for two thirds of the unslashed seats.
+
+    Column majorities would let two seats veto.
+    """
+    quorum = -(-2 * (terms.seats - slashed.bit_count()) // 3)
+    require(seats.bit_count() >= quorum, "RoundManagerNoQuorum")
 
 
 def require_include_signatures(rules: Deployment, attempt: Round, call: IncludeSet) -> None:

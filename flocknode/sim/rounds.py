@@ -5,17 +5,15 @@ from dataclasses import replace
 from flocknode.model.terms import TaskTerms
 from flocknode.protocol.ledger import (
     AnswerRollCall,
-    AttemptAborted,
     IncludeSet,
     ProposalAccepted,
     ProposeModel,
     RollCalled,
     RoundSettled,
     SetAccepted,
-    TaskPaused,
     TaskResumed,
 )
-from flocknode.sim import beacon, pay, schedule, seating, stakes
+from flocknode.sim import beacon, judging, pay, schedule, seating, stakes
 from flocknode.sim.abi import CallReverted, bits, require
 from flocknode.sim.quorums import (
     require_column_majorities,
@@ -72,7 +70,14 @@ def include(tx: Transaction, call: IncludeSet) -> None:
         commitments=call.commitments,
         accepted_at=tx.now,
     )
-    tx.state.rounds[call.task] = replace(attempt, phase=Phase.INCLUDED, accepted=accepted)
+    tx.state.rounds[call.task] = replace(
+        attempt,
+        phase=Phase.INCLUDED,
+        accepted=accepted,
+        include_seats=call.seats,
+        strikes=0,
+        holds=0,
+    )
     tx.emit(accepted)
     pay.refund(tx, call.task, pay.INCLUDE_GAS + len(call.commitments) * pay.INCLUDE_SEAT_GAS)
 
@@ -95,12 +100,16 @@ def propose(tx: Transaction, call: ProposeModel) -> None:
     attempt = _in_attempt(tx, call, Phase.INCLUDED)
     terms = _terms(tx, call.task)
     assert attempt.accepted is not None
-    require(call.view < terms.views, "RoundManagerUnknownView")
-    _require_now(tx, schedule.proposal_view(terms, attempt.accepted.accepted_at, call.view))
+    turn = schedule.Turn(attempt.strikes, attempt.proposed_at)
+    is_of_turn = call.view // terms.views == attempt.strikes
+    require(is_of_turn, "RoundManagerUnknownView")
+    accepted_at = attempt.accepted.accepted_at
+    _require_now(tx, schedule.proposal_view(terms, accepted_at, call.view, turn))
     require(len(call.mask_roots) == terms.columns, "RoundManagerLength")
     require(any(call.model_root), "RoundManagerZeroRoot")
     require(call.seats >> terms.seats == 0, "RoundManagerUnknownSeat")
-    require_two_thirds(terms, call.seats)
+    require(call.seats & attempt.slashed == 0, "RoundManagerSlashedSeat")
+    require_two_thirds(terms, call.seats, attempt.slashed)
     require_propose_signatures(tx.rules, attempt, call, attempt.accepted.inclusion_root)
     proposal = ProposalAccepted(
         task=call.task,
@@ -113,7 +122,13 @@ def propose(tx: Transaction, call: ProposeModel) -> None:
         seats=call.seats,
         accepted_at=tx.now,
     )
-    tx.state.rounds[call.task] = replace(attempt, phase=Phase.PROPOSED, proposal=proposal)
+    tx.state.rounds[call.task] = replace(
+        attempt,
+        phase=Phase.PROPOSED,
+        proposal=proposal,
+        proposed_at=tx.now,
+        propose_seats=call.seats,
+    )
     tx.emit(proposal)
     seating.ask_ahead(tx, call.task)
     gas = pay.PROPOSE_GAS + call.seats.bit_count() * pay.PROPOSE_SEAT_GAS
@@ -125,7 +140,7 @@ def settle(tx: Transaction, task: int) -> None:
     attempt = _in_phase(tx, task, Phase.PROPOSED)
     terms = _terms(tx, task)
     assert attempt.proposal is not None
-    end = schedule.window_end(terms, attempt.proposal.accepted_at)
+    end = schedule.window_end(terms, attempt.proposed_at)
     require(tx.now >= end, "RoundManagerTooEarly")
     pay.credit_round(tx, task, attempt)
     model_root = attempt.proposal.model_root
@@ -137,7 +152,6 @@ def settle(tx: Transaction, task: int) -> None:
         round=attempt.round + 1,
         attempt=0,
         frozen_trainers=0,
-        no_shows=(),
     )
     tx.state.rounds[task] = following
     if following.round < terms.rounds and pay.is_funded(tx, task, rounds=1):
@@ -155,7 +169,7 @@ def poke(tx: Transaction, task: int) -> None:
             _abort(tx, task)
         case Phase.INCLUDED:
             _spend(tx, task)
-        case Phase.IDLE | Phase.PROPOSED | Phase.PAUSED:
+        case Phase.IDLE | Phase.PROPOSED | Phase.PAUSED | Phase.DEMANDED | Phase.DISPUTED:
             raise CallReverted("RoundManagerNothingDue")
     pay.refund(tx, task, pay.POKE_GAS)
 
@@ -183,29 +197,19 @@ def _abort(tx: Transaction, task: int) -> None:
     _, end = schedule.roll_call(_terms(tx, task), attempt.drawn_at)
     require(tx.now >= end, "RoundManagerTooEarly")
     absent = ~attempt.roll & ((1 << len(attempt.committee)) - 1)
-    no_shows = tuple(attempt.committee[seat] for seat in bits(absent))
-    tx.emit(AttemptAborted(task, attempt.round, attempt.attempt, spent=False, no_shows=absent))
-    _try_again(tx, task, replace(attempt, no_shows=no_shows))
+    missing = (attempt.committee[seat] for seat in bits(absent))
+    no_shows = (*attempt.no_shows, *(v for v in missing if v not in attempt.no_shows))
+    judging.give_up(tx, task, replace(attempt, no_shows=no_shows), spent=False)
 
 
 def _spend(tx: Transaction, task: int) -> None:
     """Freeze the set: its sum counts as known, so a sum over any other set would tell the rest."""
     attempt = tx.state.rounds[task]
     assert attempt.accepted is not None
-    end = schedule.void_deadline(_terms(tx, task), attempt.accepted.accepted_at)
+    turn = schedule.Turn(attempt.strikes, attempt.proposed_at)
+    end = schedule.void_deadline(_terms(tx, task), attempt.accepted.accepted_at, turn)
     require(tx.now >= end, "RoundManagerTooEarly")
-    tx.emit(AttemptAborted(task, attempt.round, attempt.attempt, spent=True, no_shows=0))
-    frozen = attempt.accepted.trainers
-    _try_again(tx, task, replace(attempt, frozen_trainers=frozen, no_shows=()))
-
-
-def _try_again(tx: Transaction, task: int, attempt: Round) -> None:
-    """Open the next attempt, or pause: aborted and spent attempts count alike."""
-    if (attempt.attempt + 1) % _terms(tx, task).attempts_max:
-        seating.open_attempt(tx, task, replace(attempt, attempt=attempt.attempt + 1))
-        return
-    tx.state.rounds[task] = replace(attempt, phase=Phase.PAUSED)
-    tx.emit(TaskPaused(task, attempt.round))
+    judging.give_up(tx, task, attempt, spent=True)
 
 
 def _require_trainers(terms: TaskTerms, attempt: Round, call: IncludeSet) -> None:

@@ -1,6 +1,18 @@
 """When each phase of an attempt begins and ends, in chain seconds. A deadline itself is late."""
 
+from typing import Final, NamedTuple
+
 from flocknode.model.terms import TaskTerms
+
+
+class Turn(NamedTuple):
+    """One turn of all views: the first, or the one after strike number ``strikes``."""
+
+    strikes: int = 0
+    struck_at: int = 0
+
+
+FIRST_TURN: Final = Turn()
 
 
 def attest_deadline(terms: TaskTerms, drawn_at: int) -> int:
@@ -27,24 +39,44 @@ def roll_call(terms: TaskTerms, drawn_at: int) -> tuple[int, int]:
 
 
 def demand_end(terms: TaskTerms, set_accepted_at: int) -> int:
-    """Return the first time of proposals; seats sign them once this end is final."""
+    """Return when no demand can be answered any more."""
     return set_accepted_at + terms.windows.demand
+
+
+def demands_until(terms: TaskTerms, set_accepted_at: int) -> int:
+    """Return the end of demands: half of the window is for demands, half for answers."""
+    return set_accepted_at + (terms.windows.demand + 1) // 2
+
+
+def answer_time(terms: TaskTerms) -> int:
+    """Return the time for an act that waits for the finality of another."""
+    return terms.windows.finality + terms.windows.view
 
 
 def root_deadline(terms: TaskTerms, set_accepted_at: int) -> int:
     return demand_end(terms, set_accepted_at) + terms.windows.finality + terms.windows.roots
 
 
-def proposal_view(terms: TaskTerms, set_accepted_at: int, view: int) -> tuple[int, int]:
-    """Return when a view begins and ends; view 0 includes the wait for roots."""
+def proposal_view(
+    terms: TaskTerms, set_accepted_at: int, view: int, turn: Turn = FIRST_TURN
+) -> tuple[int, int]:
+    """Return when a view begins and ends; views count on through turns.
+
+    View 0 includes the wait for roots; a later turn begins when its strike is final.
+    """
+    if turn.strikes:
+        place = view - turn.strikes * terms.views
+        begin = turn.struck_at + terms.windows.finality + place * terms.windows.view
+        return begin, begin + terms.windows.view
     begin = root_deadline(terms, set_accepted_at) + view * terms.windows.view
-    start = demand_end(terms, set_accepted_at) if view == 0 else begin
-    return start, begin + terms.windows.view
+    opened = demand_end(terms, set_accepted_at) + terms.windows.finality
+    return opened if view == 0 else begin, begin + terms.windows.view
 
 
-def void_deadline(terms: TaskTerms, set_accepted_at: int) -> int:
-    """Return the end of the last proposal view; after it the attempt is spent."""
-    return root_deadline(terms, set_accepted_at) + terms.views * terms.windows.view
+def void_deadline(terms: TaskTerms, set_accepted_at: int, turn: Turn = FIRST_TURN) -> int:
+    """Return the end of the turn's last view; after it the attempt is spent."""
+    last = (turn.strikes + 1) * terms.views - 1
+    return proposal_view(terms, set_accepted_at, last, turn)[1]
 
 
 def window_end(terms: TaskTerms, proposal_accepted_at: int) -> int:

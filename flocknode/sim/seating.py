@@ -36,7 +36,8 @@ def draw_committee(tx: Transaction, task: int, attempt: Round) -> None:
     seed = beacon.seed(tx, attempt.request).value
     committee = _choose(tx, task, attempt, seed)
     tx.state.freezes -= 1
-    _seat(tx, task, replace(attempt, request=0, epoch_seed=seed), seed, committee)
+    drawn = replace(attempt, request=0, epoch_seed=seed, no_shows=())
+    _seat(tx, task, drawn, seed, committee)
 
 
 def ask_ahead(tx: Transaction, task: int) -> None:
@@ -46,6 +47,8 @@ def ask_ahead(tx: Transaction, task: int) -> None:
     """
     attempt = tx.state.rounds[task]
     following = attempt.round + 1
+    if attempt.request:
+        return
     is_over = following >= tx.state.tasks[task].specification.terms.rounds
     if is_over or not _needs_draw(tx, task, following, 0) or not pay.is_funded(tx, task, rounds=2):
         return
@@ -79,9 +82,10 @@ def _ask(tx: Transaction, task: int, round_: int, attempt: int) -> int:
 def _choose(tx: Transaction, task: int, attempt: Round, seed: Digest) -> tuple[int, ...]:
     """Draw a new committee; within an epoch those who showed up stay, in other columns."""
     terms = tx.state.tasks[task].specification.terms
-    if attempt.attempt == 0 or not attempt.committee:
+    is_fresh = attempt.attempt == 0
+    if (is_fresh and not attempt.no_shows) or not attempt.committee:
         return stakes.draw(tx, seed, terms.seats)
-    if terms.epoch_rounds == 1:
+    if is_fresh or terms.epoch_rounds == 1:
         is_enough = stakes.eligible_organisations(tx.state, attempt.no_shows) >= terms.seats
         return stakes.draw(tx, seed, terms.seats, attempt.no_shows if is_enough else ())
     return permute(seed, _with_gaps_filled(tx, attempt, seed))
@@ -118,6 +122,7 @@ def _seat(
         signers=signers,
         drawn_at=tx.now,
         roll=0,
+        slashed=0,
         accepted=None,
         proposal=None,
     )

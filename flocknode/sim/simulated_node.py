@@ -20,6 +20,7 @@ from flocknode.protocol.chain_view import ChainFold
 from flocknode.protocol.events import Signed
 from flocknode.protocol.roster import Roster
 from flocknode.protocol.round import RoundMachine
+from flocknode.sim.liars import LyingMachine, Plot
 
 TASK = 1
 ONION_LAYERS = 64
@@ -55,6 +56,7 @@ class Surroundings(Protocol):
     roster: Roster
     initial_root: Digest
     initial_model: bytes
+    plot: Plot | None
 
 
 class SimulatedNode:
@@ -82,6 +84,8 @@ class SimulatedNode:
         self.vault: Vault
         self.prover: Prover
         self.machine: RoundMachine
+        """The honest one, also of a node in a plot."""
+        self.told: RoundMachine | LyingMachine
         self.fold: ChainFold
         self.seen: Digest | None
 
@@ -107,6 +111,9 @@ class SimulatedNode:
         self.machine = RoundMachine(
             self.key.address, world.domain, TASK, world.roster, world.initial_root
         )
+        self.told = self.machine
+        if world.plot:
+            self.told = world.plot.wrap(self.machine, self.key, self.blobs)
         self.blobs.put(world.initial_root, world.initial_model)
 
     def sign(self, statement: Statement) -> list[Signed]:

@@ -12,6 +12,8 @@ from flocknode.sim.state import ZERO_ADDRESS, LedgerState, Transaction, Validato
 
 WEIGHT_UNIT: Final = 10**18
 """Stake for one unit of weight."""
+FINDER_PARTS: Final = 10
+"""A finder gets one of so many parts."""
 VALIDATORS_MAX: Final = 65_536
 PEER_BYTES_MAX: Final = 64
 STAKED_MAX: Final = (1 << 96) - 1
@@ -80,6 +82,20 @@ def refresh_weight(tx: Transaction, validator: int) -> None:
     require(validator in tx.state.validators, "StakeRegistryUnknownValidator")
     require(tx.state.freezes == 0, "StakeRegistryFrozen")
     _set_weight_unless_frozen(tx, validator)
+
+
+def slash(tx: Transaction, validator: int, amount: int, finder: Address) -> int:
+    """Take stake, bonded before unbonding: a tenth to the finder, the rest to the treasury."""
+    entry = tx.state.validators[validator]
+    taken = min(amount, entry.stake + entry.unbonding)
+    bonded = min(taken, entry.stake)
+    tx.state.validators[validator] = replace(
+        entry, stake=entry.stake - bonded, unbonding=entry.unbonding - (taken - bonded)
+    )
+    _set_weight_unless_frozen(tx, validator)
+    give_tokens(tx, finder, taken // FINDER_PARTS)
+    give_tokens(tx, tx.rules.treasury, taken - taken // FINDER_PARTS)
+    return taken
 
 
 def draw(

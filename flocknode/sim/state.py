@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Self
 
 from flocknode.crypto.eip712 import Domain
+from flocknode.crypto.merkle import TreeKind
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import ZERO_DIGEST, Address, Digest, PeerId
 from flocknode.protocol.ledger import LedgerEvent, ProposalAccepted, SetAccepted
@@ -35,6 +36,8 @@ class Deployment:
     reveal_seconds: int = 60
     members_min: int = 3
     """Fewest members that the beacon asks."""
+    challenge_bond: int = 10**16
+    """Native coin of a challenge, a demand, an accusation or a question."""
     gas_price: int = 10**9
     gas_price_max: int = 50 * 10**9
 
@@ -109,6 +112,10 @@ class Phase(Enum):
     INCLUDED = "included"
     PROPOSED = "proposed"
     PAUSED = "paused"
+    DEMANDED = "demanded"
+    """INCLUDED, and a seed is asked for."""
+    DISPUTED = "disputed"
+    """PROPOSED, and the clock of the challenge window stands still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +138,18 @@ class Round:
     roll: int = 0
     """Seats whose INCLUDE of this attempt is on chain."""
     no_shows: tuple[int, ...] = ()
-    """Validators of the attempt before that the next draw leaves out."""
+    """Validators whom the next draw leaves out."""
     accepted: SetAccepted | None = None
     proposal: ProposalAccepted | None = None
+    proposed_at: int = 0
+    """INCLUDED after a strike: when it struck; DISPUTED: seconds of the window that have run."""
+    include_seats: int = 0
+    """Seats paid for the set: its signers without the judged."""
+    propose_seats: int = 0
+    strikes: int = 0
+    holds: int = 0
+    slashed: int = 0
+    """Seats convicted in this attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +177,64 @@ class Pool:
     gas: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A conviction: who proved it, and whether the stake was taken."""
+
+    finder: Address
+    punished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Mask challenges of one attempt: the lock and the fuse."""
+
+    tried: int = 0
+    """Seats that had their one challenge."""
+    opened: int | None = None
+    """The column whose seeds are public."""
+    seat: int = 0
+    strikes: int = 0
+    """Proposal that the lock is about."""
+    locked_at: int | None = None
+    challenger: Address = ZERO_ADDRESS
+    root: Digest = ZERO_DIGEST
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A seed that was asked for on chain, of one column only; ``demander`` while it is open."""
+
+    demander: Address | None
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accusation:
+    """``accuser`` while it is open; a seat is accused once in an attempt."""
+
+    accuser: Address | None
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A node that was asked for."""
+
+    asker: Address
+    deadline: int
+    strikes: int
+    task: int
+    ctx: Digest
+    kind: TreeKind
+    root: Digest
+    byte_length: int
+    leaf_bytes: int
+    level: int
+    index: int
+    node: Digest
+
+
 @dataclass(slots=True)
 class LedgerState:
     organisations: dict[Digest, Address] = field(default_factory=dict)
@@ -181,6 +255,19 @@ class LedgerState:
     first_open: int = 1
     """The oldest beacon request that is not closed."""
     treasury_due: int = 0
+    findings: dict[Digest, Finding] = field(default_factory=dict)
+    challenges: dict[Digest, Challenge] = field(default_factory=dict)
+    sums: dict[tuple[Address, Digest, int], tuple[int, int]] = field(default_factory=dict)
+    """Contributions added so far, and their sum, by prover, ctx and coordinate."""
+    demands: dict[tuple[Digest, int], Demand] = field(default_factory=dict)
+    accusations: dict[tuple[Digest, int], Accusation] = field(default_factory=dict)
+    opened: dict[Digest, int] = field(default_factory=dict)
+    """Seats whose MASK_ROOT is on record, by ctx."""
+    questions: dict[Digest, Question] = field(default_factory=dict)
+    asked: dict[Digest, int] = field(default_factory=dict)
+    """Number of demands by ctx, of questions by proposal."""
+    missed: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Round of the last missed duty by task and validator."""
 
     def copy(self) -> Self:
         """Return a state that shares the immutable records and nothing else."""

@@ -8,10 +8,11 @@ import heapq
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.hashing import keccak256
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.codec import decode, encode
@@ -19,7 +20,7 @@ from flocknode.messages.wire import Message
 from flocknode.model.stages import ModelDelta
 from flocknode.model.terms import TaskTerms
 from flocknode.ports import Heard
-from flocknode.primitives import Address, Digest, PeerId, Seconds
+from flocknode.primitives import Address, Digest, PeerId, Seconds, Wei
 from flocknode.protocol.effects import (
     ComputeAggregate,
     DestroySecrets,
@@ -56,8 +57,10 @@ from flocknode.protocol.events import (
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import Call, LedgerEvent, OpenRound, Reveal
 from flocknode.protocol.roster import Roster, RosterEntry
+from flocknode.protocol.verdicts import Accuse, AskTree, DemandSeed, OpenChallenge
 from flocknode.sim.abi import CallReverted
 from flocknode.sim.ledger import SimulatedLedger
+from flocknode.sim.liars import Plot
 from flocknode.sim.simulated_node import TASK, SimulatedNode
 from flocknode.sim.state import TaskSpecification
 
@@ -131,6 +134,7 @@ class World:
         faults: Faults | None = None,
         block_seconds: float = 0.2,
         identities: int | None = None,
+        plot: Callable[[Domain], Plot] | None = None,
     ) -> None:
         """Draw keys, onions, deltas and rounding from ``identities``, all else from ``seed``."""
         self.random = random.Random(seed)
@@ -152,6 +156,7 @@ class World:
         self.reverts: Counter[str] = Counter()
         self.deltas: dict[tuple[int, int], ModelDelta] = {}
         self.after_effect: AfterEffect | None = None
+        self.plot = plot(self.domain) if plot else None
         self._set_up()
 
     @property
@@ -281,14 +286,14 @@ class World:
                 self._handle(node, happening)
 
     def _handle(self, node: SimulatedNode, event: Event) -> None:
-        todo = deque(node.machine.handle(event, Seconds(self.now)))
+        todo = deque(node.told.handle(event, Seconds(self.now)))
         while todo:
             effect = todo.popleft()
             answers = self._perform(node, effect)
             if self.after_effect and self.after_effect(node, effect):
                 return
             for answer in answers:
-                todo.extend(node.machine.handle(answer, Seconds(self.now)))
+                todo.extend(node.told.handle(answer, Seconds(self.now)))
 
     def _follow(self, node: SimulatedNode) -> ChainAdvanced:
         progress = self.ledger.progress(node.seen)
@@ -411,6 +416,8 @@ class World:
             tip = self.ledger.state.members[self.validators.index(node)].tip
             layer = next(i for i, d in enumerate(node.onion) if d.startswith(tip))
             preimage = node.onion[layer - 1]
+        if isinstance(call, OpenChallenge | DemandSeed | Accuse | AskTree):
+            call = replace(call, bond=Wei(self.ledger.rules.challenge_bond))
         try:
             self.ledger.apply(call, node.key.address, preimage)
         except CallReverted as reverted:

@@ -79,7 +79,8 @@ def start(output: Output, stage: Stage, seconds: float) -> None:
     output.line(
         "terms",
         f"{BLOCK_SECONDS} s blocks, finality {FINALITY_BLOCKS} blocks, challenge "
-        f"{terms.windows.challenge} s, demand {terms.windows.demand} s, epoch {terms.epoch_rounds} rounds, "
+        f"{terms.windows.challenge} s, demand {terms.windows.demand} s, "
+        f"epoch {terms.epoch_rounds} rounds, "
         f"{terms.columns} columns of {terms.seats_per_column} seats, w {terms.integers.width}, "
         f"b {terms.integers.bits}",
     )
