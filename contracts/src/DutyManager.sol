@@ -139,7 +139,7 @@ contract DutyManager is TreeQuestions {
         _checkSeat(c, seat);
         if ((_opened[a.ctx] >> seat) & 1 == 1) revert DutyManagerNotSilent(seat);
         uint256 column = seat % c.plan.columns();
-        uint256 words = tasks.specificationOf(task).terms.integers.words;
+        uint256 words = tasks.integersOf(task).words;
         _checkSignatures(c, 1 << seat, _maskRootDigest(c, column, root, words), signature);
         _opened[a.ctx] |= 1 << seat;
         emit CommitmentOpened(task, a.round, a.attempt, seat, column, root);

@@ -73,7 +73,7 @@ abstract contract MaskChallenges is Convictions {
         bool open = challenge.opened != 0 && challenge.opened == o.column + 1;
         if (!open) _checkLock(c, challenge, o.column);
 
-        IntegerTerms memory t = tasks.specificationOf(o.proposal.task).terms.integers;
+        IntegerTerms memory t = tasks.integersOf(o.proposal.task);
         bytes32 sum = _maskSum(c, t, o);
         if (_groupOf(t, o.proposal.maskRoots[o.column], o.group, o.used) != _cut(t, sum, o.group)) {
             address finder = open ? msg.sender : challenge.challenger;
@@ -124,7 +124,7 @@ abstract contract MaskChallenges is Convictions {
         if (msg.sender != registry.signerOf(validator)) revert SlashingManagerNotSigner(validator, msg.sender);
         column = seat % c.plan.columns();
         if (proposal.maskRoots[column] == root) revert SlashingManagerSameRoot(root);
-        uint256 words = tasks.specificationOf(proposal.task).terms.integers.words;
+        uint256 words = tasks.integersOf(proposal.task).words;
         _checkSignatures(c, 1 << seat, _maskRootDigest(c, column, root, words), signature);
     }
 

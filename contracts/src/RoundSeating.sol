@@ -68,7 +68,7 @@ abstract contract RoundSeating is TaskPurse, Domain {
         (, uint256 end) = p.rollCall(a.drawnAt);
         if (block.timestamp < end) revert RoundManagerTooEarly(end);
         uint256 noShows = Committee.all(p.seats()) & ~uint256(a.rollCalled);
-        a.noShows = uint32(noShows);
+        a.noShows |= uint32(noShows);
         _giveUp(task, p, a, Consequence.Abort);
     }
 

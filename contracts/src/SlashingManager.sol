@@ -78,7 +78,7 @@ contract SlashingManager is MaskChallenges, Multicall {
     function proveAggregate(AggregateBatch calldata b) external {
         Case memory c = _case(b.proposal.task);
         if (!_hasSet(c)) revert SlashingManagerWrongPhase(uint256(c.attempt.phase));
-        IntegerTerms memory t = tasks.specificationOf(b.proposal.task).terms.integers;
+        IntegerTerms memory t = tasks.integersOf(b.proposal.task);
         if (b.coordinate >= t.words) revert SlashingManagerCoordinate(b.coordinate, t.words);
         bytes32 proof = keccak256(abi.encode(msg.sender, c.attempt.ctx, b.coordinate));
         uint256 next = _sums[proof] & 0xffff;
@@ -102,7 +102,7 @@ contract SlashingManager is MaskChallenges, Multicall {
         Case memory c = _case(s.proposal.task);
         if (!_hasSet(c)) revert SlashingManagerWrongPhase(uint256(c.attempt.phase));
         if (keccak256(abi.encode(s.set)) != c.attempt.setHash) revert SlashingManagerWrongSet();
-        IntegerTerms memory t = tasks.specificationOf(s.proposal.task).terms.integers;
+        IntegerTerms memory t = tasks.integersOf(s.proposal.task);
         if (s.coordinate >= t.words) revert SlashingManagerCoordinate(s.coordinate, t.words);
         int256 model = _wordOf(c.attempt.modelRoot, Trees.MODEL, t.words, 32, s.coordinate, s.model);
         int256 sum =
@@ -158,7 +158,7 @@ contract SlashingManager is MaskChallenges, Multicall {
 
     /// @dev Whether a record is one that an honest seat would have signed for.
     function _isSound(Case memory c, BadRecord calldata r) private view returns (bool) {
-        IntegerTerms memory t = tasks.specificationOf(r.task).terms.integers;
+        IntegerTerms memory t = tasks.integersOf(r.task);
         bytes calldata record = r.opening[:Headers.RECORD_BYTES];
         uint256 index = uint256(bytes32(record[32:64]));
         bool fits = bytes32(record[0:32]) == c.attempt.ctx && index == _member(c.attempt.trainers, r.position)

@@ -38,6 +38,11 @@ contract TaskRegistry is ITaskRegistry {
     }
 
     /// @inheritdoc ITaskRegistry
+    function integersOf(uint256 task) external view returns (IntegerTerms memory) {
+        return _specifications[task].terms.integers;
+    }
+
+    /// @inheritdoc ITaskRegistry
     function planOf(uint256 task) external view returns (Plan memory plan, bytes32 modelRoot) {
         if (_creators[task] == address(0)) revert TaskRegistryUnknownTask(task);
         return (Plans.pack(_specifications[task]), _specifications[task].modelRoot);

@@ -128,7 +128,7 @@ abstract contract TreeQuestions is Evidence, IDutyManager {
         open.ctx = c.attempt.ctx;
         open.node = q.node;
         open.leafBytes = uint16(Trees.LEAF_BYTES);
-        IntegerTerms memory t = tasks.specificationOf(q.proposal.task).terms.integers;
+        IntegerTerms memory t = tasks.integersOf(q.proposal.task);
         uint256 columns = c.plan.columns();
         open.byteLength = uint64(uint256(t.words) * t.width / 8);
         if (q.tree < columns) {

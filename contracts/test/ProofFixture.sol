@@ -44,11 +44,15 @@ abstract contract ProofFixture is Fixture {
     }
 
     function setUpProofs(uint256 trainers_, uint256 words_) internal {
+        setUpProofs(trainers_, words_, words_ - 3);
+    }
+
+    function setUpProofs(uint256 trainers_, uint256 words_, uint256 coordinate_) internal {
         deploy();
         hashing = new Hashing();
         addValidators(12);
         joinBeacon(12);
-        (trainers, words, coordinate) = (trainers_, words_, words_ - 3);
+        (trainers, words, coordinate) = (trainers_, words_, coordinate_);
         TaskSpecification memory s = specification(trainers_, 3, 1);
         IntegerTerms memory t = s.terms.integers;
         (t.words, t.width, t.bits, t.tau, t.scaleBits) = (uint32(words_), 16, 8, 31, 20);

@@ -12,34 +12,44 @@ contract ProofGasTest is ProofFixture {
     uint256 private constant CALLDATA_MAX = 128 * 1024;
     uint256 private constant GAS_MAX = 1 << 24; // EIP-7825
 
-    function test_proofs_over_32_trainers_and_10k_words_stay_below_their_limits() public {
-        setUpProofs(32, 10_000);
-        includeTruth();
+    function test_an_equivocation_stays_below_its_limit() public {
+        _set(32, 10_000);
         assertTrue(_equivocate() <= 220_000, "equivocation is too dear");
+    }
+
+    function test_a_wrong_aggregate_of_32_trainers_stays_below_its_limit() public {
+        _set(32, 10_000);
         assertTrue(_aggregate(5) <= 2_300_000, "aggregate is too dear");
-        _again();
+    }
+
+    function test_a_wrong_step_stays_below_its_limit() public {
+        _set(32, 10_000);
         assertTrue(_step() <= 200_000, "step is too dear");
-        _again();
+    }
+
+    function test_a_wrong_mask_sum_of_32_trainers_stays_below_its_limit() public {
+        _set(32, 10_000);
         assertTrue(_mask() <= 600_000, "mask is too dear");
     }
 
-    function test_proofs_over_256_trainers_and_1m_words_fit_transactions_and_pools() public {
-        setUpProofs(256, 1_000_000);
-        includeTruth();
-        _equivocate();
+    function test_a_wrong_aggregate_of_256_trainers_and_a_million_words_fits_transactions_and_pools() public {
+        _set(256, 1_000_000);
         _aggregate(6);
-        _again();
-        _step();
-        _again();
+    }
+
+    function test_a_wrong_mask_sum_of_256_trainers_and_a_million_words_fits_transactions_and_pools() public {
+        _set(256, 1_000_000);
         _mask();
     }
 
-    /// @dev A new attempt with a full committee, so that every proof meets the same state.
-    function _again() private {
-        skip(1000);
-        manager.poke(task);
-        drawNow();
-        skip(120);
+    function test_a_wrong_step_of_a_million_words_fits_transactions_and_pools() public {
+        _set(3, 1_000_000);
+        _step();
+    }
+
+    /// @dev Look into whole leaves, unlike the last ones.
+    function _set(uint256 trainers_, uint256 words_) private {
+        setUpProofs(trainers_, words_, 1000);
         includeTruth();
     }
 

@@ -33,11 +33,38 @@ class TreeKind(IntEnum):
 
 def tree_root(kind: TreeKind, data: bytes | memoryview, leaf_bytes: int = LEAF_BYTES) -> Digest:
     """Return the root over contiguous bytes; raise ``TreeError`` if there are none."""
-    view = _view(data)
-    level = _leaves(view, leaf_bytes)
+    return seal_root(kind, _view(data).nbytes, top_of(data, leaf_bytes))
+
+
+def top_of(data: bytes | memoryview, leaf_bytes: int = LEAF_BYTES) -> bytes:
+    """Return the node over all leaves, which the root seals with length and kind."""
+    return fold(_leaves(_view(data), leaf_bytes))
+
+
+def fold(level: list[bytes]) -> bytes:
+    """Return the node over neighbouring nodes of one level."""
     while len(level) > 1:
         level = _parents(level)
-    return _seal_root(kind, len(view), level[0])
+    return level[0]
+
+
+def climb(node: bytes, index: int, width: int, path: Sequence[bytes]) -> bytes | None:
+    """Return the top over a node of a level of ``width`` nodes, or None if ``path`` misfits."""
+    siblings = list(reversed(path))
+    while width > 1:
+        if index ^ 1 < width:
+            if not siblings:
+                return None
+            sibling = siblings.pop()
+            pair = sibling + node if index & 1 else node + sibling
+            node = sha256(_NODE + pair).digest()
+        width, index = (width + 1) >> 1, index >> 1
+    return None if siblings else node
+
+
+def leaf_node(leaf: bytes) -> bytes:
+    """Return the node of a leaf's bytes."""
+    return sha256(_LEAF + leaf).digest()
 
 
 def tree_path(
@@ -89,17 +116,14 @@ def verify_path(
     width = -(-byte_length // leaf_bytes)
     if not 0 <= index < width or len(leaf) != min(leaf_bytes, byte_length - index * leaf_bytes):
         return False
-    node = sha256(_LEAF + leaf).digest()
-    siblings = list(reversed(path))
-    while width > 1:
-        if index ^ 1 < width:
-            if not siblings:
-                return False
-            sibling = siblings.pop()
-            pair = sibling + node if index & 1 else node + sibling
-            node = sha256(_NODE + pair).digest()
-        width, index = (width + 1) >> 1, index >> 1
-    return not siblings and _seal_root(kind, byte_length, node) == root
+    top = climb(leaf_node(leaf), index, width, path)
+    return top is not None and seal_root(kind, byte_length, top) == root
+
+
+def seal_root(kind: TreeKind, byte_length: int, tree: bytes) -> Digest:
+    """Return the root of the node over all leaves."""
+    header = _ROOT + byte_length.to_bytes(8, "big") + bytes([kind])
+    return Digest(sha256(header + tree).digest())
 
 
 def _view(data: bytes | memoryview) -> memoryview:
@@ -132,8 +156,3 @@ def _digests(prefix: bytes, parts: Iterable[bytes | memoryview]) -> list[bytes]:
         digest.update(part)
         digests.append(digest.digest())
     return digests
-
-
-def _seal_root(kind: TreeKind, byte_length: int, tree: bytes) -> Digest:
-    header = _ROOT + byte_length.to_bytes(8, "big") + bytes([kind])
-    return Digest(sha256(header + tree).digest())

@@ -60,14 +60,14 @@ def test_each_trainer_is_paid_once_under_the_settled_root(trainers):
     for index in included:
         assert world.ledger.tokens_of(key(f"trainer {index}").address) == share
     for claim in claims:
-        with refused("RoundManagerAlreadyClaimed"):
+        with refused("RoundPayAlreadyClaimed"):
             world.ledger.claim_trainer(TASK, [claim], sender=RELAYER)
 
 
 def test_one_bad_claim_pays_none():
     world, records = settled()
     claims = [world.claim(0, records, 0), world.claim(0, records, 0)]
-    with refused("RoundManagerAlreadyClaimed"):
+    with refused("RoundPayAlreadyClaimed"):
         world.ledger.claim_trainer(TASK, claims, sender=RELAYER)
     assert world.ledger.tokens_of(key("trainer 0").address) == 0
 
@@ -81,9 +81,9 @@ def test_a_claim_that_the_root_does_not_hold_is_refused():
         ({"position": 5}, "InclusionTreePathLength"),
         ({"path": claim.path[:-1]}, "InclusionTreePathLength"),
         ({"path": (*claim.path, digest("more"))}, "InclusionTreePathLength"),
-        ({"position": 0}, "RoundManagerWrongRecord"),
-        ({"path": claim.path[::-1]}, "RoundManagerWrongRecord"),
-        ({"round": 1}, "RoundManagerNotSettled"),
+        ({"position": 0}, "RoundPayWrongRecord"),
+        ({"path": claim.path[::-1]}, "RoundPayWrongRecord"),
+        ({"round": 1}, "RoundPayNotSettled"),
     ):
         with refused(reason):
             world.ledger.claim_trainer(TASK, [replace(claim, **change)], sender=RELAYER)
@@ -98,12 +98,12 @@ def test_a_seat_is_paid_for_each_of_its_bits_to_the_owner():
     world.ledger.claim_seats(TASK, committee[8], [0], sender=RELAYER)
     assert world.ledger.tokens_of(owner(committee[0])) == 66
     assert world.ledger.tokens_of(owner(committee[8])) == 0
-    with refused("RoundManagerAlreadyClaimed"):
+    with refused("RoundPayAlreadyClaimed"):
         world.ledger.claim_seats(TASK, committee[0], [0], sender=RELAYER)
     (outsider, *_) = set(range(12)) - set(committee)
-    with refused("RoundManagerNotSeated"):
+    with refused("RoundPayNotSeated"):
         world.ledger.claim_seats(TASK, outsider, [0], sender=RELAYER)
-    with refused("RoundManagerNotSettled"):
+    with refused("RoundPayNotSettled"):
         world.ledger.claim_seats(TASK, committee[0], [1], sender=RELAYER)
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {Plan, TaskSpecification} from "./Types.sol";
+import {IntegerTerms, Plan, TaskSpecification} from "./Types.sol";
 
 interface ITaskRegistry {
     event TaskCreated(uint256 indexed task, address indexed creator, TaskSpecification specification);
@@ -32,6 +32,8 @@ interface ITaskRegistry {
     /// 2 num D_max tau + den D_max >= 2^62.
     function createTask(TaskSpecification calldata specification) external returns (uint256 task);
     function specificationOf(uint256 task) external view returns (TaskSpecification memory);
+    /// @notice How the task's deltas become integers, and what their sum does to the model.
+    function integersOf(uint256 task) external view returns (IntegerTerms memory);
     /// @notice What rounds go by, packed, and the root of the initial model.
     function planOf(uint256 task) external view returns (Plan memory plan, bytes32 modelRoot);
     function creatorOf(uint256 task) external view returns (address);
