@@ -63,7 +63,7 @@ class DutyWatch:
 
     def _accuse(self, accepted: SetAccepted, tip: AttemptView, now: Seconds) -> list[Effect]:
         """Accuse who signed the set and was not heard since, neither here nor on the chain."""
-        answered = tip.docket.commitments | tip.docket.was_accused | tip.slashed
+        answered = tip.docket.commitments | tip.docket.was_accused | tip.docket.tried | tip.slashed
         answered |= tip.proposal.seats if tip.proposal else 0
         effects: list[Effect] = []
         for seat in self._seating.seats:
