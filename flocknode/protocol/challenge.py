@@ -270,10 +270,9 @@ class Challenger:
         return [Prepare(self._seating, proof)] if is_new else []
 
     def _is_turn(self, name: object, signers: int, now: Seconds) -> bool:
-        """Rank the seats that did not sign what is to be disproved."""
+        """Rank the seats that did not sign what is to be disproved; a signer has no turn."""
         free = [seat for seat in self._seating.seats if not signers >> seat & 1]
-        rank = free.index(self._seat) if self._seat in free else len(free)
-        return self._pace.my_turn(name, now, rank)
+        return self._seat in free and self._pace.my_turn(name, now, free.index(self._seat))
 
     def _fetch(
         self,

@@ -260,10 +260,11 @@ class RoundMachine:
         return attempt.trained() if is_ours else []
 
     def _vector_held(self, root: Digest, now: Seconds) -> list[Effect]:
+        effects: list[Effect] = []
         if root in self._named_models():
             self._keep_model(root)
-            return self._use_model()
-        return self._attempt.vector_held(root, now) if self._attempt else []
+            effects += self._use_model()
+        return effects + (self._attempt.vector_held(root, now) if self._attempt else [])
 
     def _use_model(self) -> list[Effect]:
         """Let the attempt go on once its model is here."""

@@ -11,7 +11,7 @@ from enum import StrEnum
 from flocknode.aggregation.step import model_root, server_step
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.hashing import mask_roots_hash, sha256
-from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, tree_root
 from flocknode.crypto.signing import SigningKey
 from flocknode.messages.statements import (
     RECORD_BYTES,
@@ -25,7 +25,7 @@ from flocknode.messages.wire import MaskRootMessage, Message, ProposeVote
 from flocknode.model.stages import Aggregate
 from flocknode.model.words import model_words, ring_words, words_bytes
 from flocknode.ports import BlobStore
-from flocknode.primitives import Address, Digest, Seconds
+from flocknode.primitives import ZERO_DIGEST, Address, Digest, Seconds
 from flocknode.protocol.effects import (
     ComputeAggregate,
     Effect,
@@ -37,11 +37,12 @@ from flocknode.protocol.effects import (
     Sign,
     Submit,
 )
-from flocknode.protocol.events import DeltaMasked, Event, MasksSummed
+from flocknode.protocol.events import ChainAdvanced, DeltaMasked, Event, MasksSummed
 from flocknode.protocol.ledger import IncludeSet, ProposeModel
-from flocknode.protocol.proofs import SeedAnswer
+from flocknode.protocol.proofs import UNPRICED, SeedAnswer, accepted_statement, levels_of
 from flocknode.protocol.round import RoundMachine
 from flocknode.protocol.seating import Seating
+from flocknode.protocol.verdicts import AskTree
 
 
 class Lie(StrEnum):
@@ -70,6 +71,8 @@ class Plot:
     rounds: frozenset[int]
     keys: dict[Address, SigningKey] = field(default_factory=dict, repr=False)
     blobs: list[BlobStore] = field(default_factory=list, repr=False)
+    views: dict[Digest, int] = field(default_factory=dict)
+    """The view of each attempt in which a majority proposed its lie: it does so once."""
 
     def wrap(self, machine: RoundMachine, key: SigningKey, blobs: BlobStore) -> "LyingMachine":
         """Draw a node into the plot; whether it lies depends on its seat."""
@@ -142,7 +145,24 @@ class LyingMachine:
 
     def handle(self, event: Event, now: Seconds) -> list[Effect]:
         effects = self._machine.handle(self._hear(event), now)
-        return [told for effect in effects for told in self._tell(effect)]
+        told = [told for effect in effects for told in self._tell(effect)]
+        return [*told, *self._disturb(event)]
+
+    def _disturb(self, event: Event) -> list[Effect]:
+        """Ask the chain for a tree that everybody serves, to hold up a round."""
+        seating, plot = self._seating, self._plot
+        is_question = plot.lie is Lie.TREE and not plot.is_majority
+        if seating is None or not is_question or not isinstance(event, ChainAdvanced):
+            return []
+        proposal = event.tip.attempt.proposal
+        is_due = plot.is_due(seating) and self._lies(seating) and seating.ctx not in plot.views
+        if proposal is None or not is_due:
+            return []
+        plot.views[seating.ctx] = proposal.view
+        columns = seating.terms.columns
+        top = levels_of(seating.vector_bytes, LEAF_BYTES)
+        statement = accepted_statement(proposal)
+        return [Submit(AskTree(statement, columns, top, 0, ZERO_DIGEST, (), UNPRICED))]
 
     def _hear(self, event: Event) -> Event:
         seating = self._seating
@@ -203,11 +223,15 @@ class LyingMachine:
         """Submit or vote for another outcome of the same mask roots."""
         match effect:
             case Submit(ProposeModel() as call) if self._plot.is_majority:
-                return (Submit(self._spoil_call(call, seating)),)
-            case Send(peers, ProposeVote() as vote) if not self._plot.is_majority:
+                is_first = self._plot.views.setdefault(seating.ctx, call.view) == call.view
+                return (Submit(self._spoil_call(call, seating)),) if is_first else (effect,)
+            case Send(peers, ProposeVote() as vote) if self._votes_wrongly():
                 return (Send(peers, self._spoil_vote(vote, seating)),)
             case _:
                 return (effect,)
+
+    def _votes_wrongly(self) -> bool:
+        return not self._plot.is_majority and self._plot.lie is not Lie.TREE
 
     def keep_silent(self, effect: Effect, _seating: Seating) -> Iterable[Effect]:
         """Open nothing and sign no proposal."""
