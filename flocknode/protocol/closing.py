@@ -24,12 +24,11 @@ def closings(tip: ChainView, seating: Seating | None) -> list[Call]:
     if docket.challenge and now >= docket.challenge.deadline:
         calls.append(CloseChallenge(task, ctx))
     calls += [CloseDemand(task, ctx, it.position) for it in docket.demands if now >= it.deadline]
-    # Where too few answered, closing an accusation leaves no trace: it is tried for a while.
-    tried_until = seating.terms.windows.view
-    calls += [
-        CloseAccusation(task, ctx, it.seat)
-        for it in docket.accused
-        if it.deadline <= now < it.deadline + tried_until
-    ]
+    proposal = tip.attempt.proposal
+    answered = docket.commitments | (proposal.seats if proposal else 0)
+    # Where fewer than half answered nobody is judged, and the chain says nothing of a closing.
+    if 2 * answered.bit_count() >= seating.terms.seats:
+        due = (it.seat for it in docket.accused if now >= it.deadline)
+        calls += [CloseAccusation(task, ctx, seat) for seat in due]
     calls += [CloseQuestion(it.question) for it in docket.questions if now >= it.deadline]
     return calls

@@ -62,7 +62,13 @@ class DutyWatch:
         self._answers[event.request] = event.calls
 
     def _accuse(self, accepted: SetAccepted, tip: AttemptView, now: Seconds) -> list[Effect]:
-        """Accuse who signed the set and was not heard since, neither here nor on the chain."""
+        """Accuse who signed the set and was not heard since, neither here nor on the chain.
+
+        Where most are silent something else is wrong, and the contract judges nobody.
+        """
+        seats = self._seating.terms.seats
+        if 2 * sum(bool(self._unmasker.heard(s, accepted)) for s in range(seats)) < seats:
+            return []
         answered = tip.docket.commitments | tip.docket.was_accused | tip.docket.tried | tip.slashed
         answered |= tip.proposal.seats if tip.proposal else 0
         effects: list[Effect] = []

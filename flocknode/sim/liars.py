@@ -73,6 +73,8 @@ class Plot:
     blobs: list[BlobStore] = field(default_factory=list, repr=False)
     views: dict[Digest, int] = field(default_factory=dict)
     """The view of each attempt in which a majority proposed its lie: it does so once."""
+    silent: int | None = None
+    """The validator that keeps silent alone: a second missed duty is one of the same."""
 
     def wrap(self, machine: RoundMachine, key: SigningKey, blobs: BlobStore) -> "LyingMachine":
         """Draw a node into the plot; whether it lies depends on its seat."""
@@ -89,6 +91,8 @@ class Plot:
 
     def liars(self, seating: Seating) -> tuple[int, ...]:
         """Return the seats that lie: of one column, one alone, or two thirds of all."""
+        if self.lie is Lie.SILENT and not self.is_majority:
+            return self._silent_again(seating)
         first = seating.proposer_of(0)
         count = seating.terms.seats
         one_column = seating.column(seating.column_of((first + 1) % count))
@@ -100,6 +104,13 @@ class Plot:
             return ((first + 1) % count,)
         quorum = seating.terms.proposal_quorum
         return tuple(sorted((first + offset) % count for offset in range(quorum)))
+
+    def _silent_again(self, seating: Seating) -> tuple[int, ...]:
+        """Return the seat of one validator, round after round."""
+        committee = seating.drawn.committee
+        if self.silent is None:
+            self.silent = committee[(seating.proposer_of(0) + 1) % len(committee)]
+        return (committee.index(self.silent),) if self.silent in committee else ()
 
     def muted(self, seating: Seating) -> int | None:
         """Return the mate whose MASK_ROOT is lost, so that one liar's word has equal weight."""
@@ -168,7 +179,10 @@ class LyingMachine:
         seating = self._seating
         if seating is None or not self._plot.is_due(seating):
             return event
-        if isinstance(event, DeltaMasked) and self._plot.lie is Lie.WITHHOLD:
+        entry = seating.roster.entry_of(self._key.address)
+        is_first_trainer = entry is not None and entry.index == 0
+        is_spoilt = is_first_trainer and self._plot.lie is Lie.WITHHOLD
+        if isinstance(event, DeltaMasked) and is_spoilt:
             return self._spoil_capsule(event, seating)
         if isinstance(event, MasksSummed) and self._plot.lie is Lie.MASK and self._lies(seating):
             return self._spoil_sum(event)

@@ -1,5 +1,6 @@
 """Claims at the end: each trainer's contributions are relayed, each validator claims its own."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import trio
@@ -23,6 +24,7 @@ class Pay:
     claimed: int
     left: int
     stake_lost: int
+    """By those whom no proof convicted."""
     trainer_transactions: int
 
 
@@ -70,7 +72,9 @@ def _claims_of(verifier: Verifier, index: int) -> list[ContributionClaim]:
     return claims
 
 
-async def count_pay(stage: Stage, stakes_before: list[int], funded: int) -> Pay:
+async def count_pay(
+    stage: Stage, stakes_before: list[int], convicted: Set[int], funded: int
+) -> Pay:
     """Read from the chain who holds what now."""
     reader = Reader(stage.client, stage.deployment)
     owners = list({one.owner.address for one in stage.validators})
@@ -82,8 +86,14 @@ async def count_pay(stage: Stage, stakes_before: list[int], funded: int) -> Pay:
     left = await reader.token_balance(manager)
     balances = await at_once(trainers + owners, reader.token_balance)
     faucet_left = len(owners) * FAUCET_AMOUNT - sum(stakes_before)
-    lost = sum(max(0, b - a) for b, a in zip(stakes_before, stakes, strict=True))
+    lost = honest_loss(stakes_before, stakes, convicted)
     return Pay(funded, sum(balances) - faucet_left, left, lost, sent)
+
+
+def honest_loss(before: list[int], after: list[int], convicted: Set[int]) -> int:
+    """Return what the others lost; validators are counted by their ids."""
+    pairs = enumerate(zip(before, after, strict=True))
+    return sum(max(0, b - a) for validator, (b, a) in pairs if validator not in convicted)
 
 
 async def stakes_of(stage: Stage) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from flocknode.chain.follower import Follower
-from flocknode.cli.demo import report
+from flocknode.cli.demo import report, slashes
 from flocknode.cli.demo.pay import claim_all, count_pay, stakes_of
 from flocknode.cli.demo.plan import REWARD_PER_ROUND, DemoOptions
 from flocknode.cli.demo.stage import Stage, open_grounds, set_stage, start_nodes
@@ -24,6 +24,9 @@ from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.service import TOPIC
 from flocknode.p2p.network import Network
 from flocknode.protocol.ledger import OpenRound
+
+PUNISH_SECONDS = 10.0
+"""Time for the convictions of the last round to be carried out."""
 
 
 @dataclass(slots=True)
@@ -55,12 +58,16 @@ async def play(
         nursery.start_soon(_measure_baselines, stage, progress)
         watcher = await watch(stage)
         await _follow_rounds(stage, watcher, progress, output)
+        with trio.move_on_after(PUNISH_SECONDS):
+            await watcher.punished()
+        slashes.report(output, watcher.verdicts, stakes, await stakes_of(stage))
         traffic = report.count_traffic(stage)
         output.progress("recomputing every round from public data")
         verifier = await _verify(stage, watcher, progress, nursery)
         output.progress("claiming pay")
         await claim_all(stage, verifier, progress.records)
-        pay = await count_pay(stage, stakes, REWARD_PER_ROUND * options.rounds)
+        convicted = watcher.verdicts.convicted
+        pay = await count_pay(stage, stakes, convicted, REWARD_PER_ROUND * options.rounds)
         await progress.measured.wait()
         nursery.cancel_scope.cancel()
     return partial(report.finish, output, stage, progress, watcher.attempts, traffic, pay, started)
