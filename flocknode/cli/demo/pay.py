@@ -1,6 +1,6 @@
 """Claims at the end: each trainer's contributions are relayed, each validator claims its own."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import trio
@@ -73,7 +73,7 @@ def _claims_of(verifier: Verifier, index: int) -> list[ContributionClaim]:
 
 
 async def count_pay(
-    stage: Stage, stakes_before: list[int], convicted: Set[int], funded: int
+    stage: Stage, stakes_before: list[int], convicted: AbstractSet[int], funded: int
 ) -> Pay:
     """Read from the chain who holds what now."""
     reader = Reader(stage.client, stage.deployment)
@@ -90,7 +90,7 @@ async def count_pay(
     return Pay(funded, sum(balances) - faucet_left, left, lost, sent)
 
 
-def honest_loss(before: list[int], after: list[int], convicted: Set[int]) -> int:
+def honest_loss(before: list[int], after: list[int], convicted: AbstractSet[int]) -> int:
     """Return what the others lost; validators are counted by their ids."""
     pairs = enumerate(zip(before, after, strict=True))
     return sum(max(0, b - a) for validator, (b, a) in pairs if validator not in convicted)

@@ -86,8 +86,15 @@ class SlashLog:
         event: DutyMissed | ProposalStruck,
         validator: int | None,
     ) -> None:
-        at = {"round": event.round, "attempt": event.attempt}
-        self.verdicts.append(replace(seen, offence=offence, validator=validator, **at))
+        self.verdicts.append(
+            replace(
+                seen,
+                offence=offence,
+                validator=validator,
+                round=event.round,
+                attempt=event.attempt,
+            )
+        )
 
 
 def report(output: Output, log: SlashLog, before: list[int], after: list[int]) -> None:
