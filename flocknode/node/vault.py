@@ -53,6 +53,14 @@ class SecretGone(CryptoError):
     """A secret of an attempt that is over. Nobody's fault."""
 
 
+class BytesGone(FlockError):
+    """Bytes that were here are not: the disk dropped or spoilt them. The node says nothing."""
+
+    def __init__(self, root: Digest) -> None:
+        super().__init__(f"the bytes of {root.hex()[:8]} are gone")
+        self.root = root
+
+
 class AnotherDelta(FlockError):
     """The delta that this trainer sent in this round is lost, and a second one would tell of it.
 
@@ -191,7 +199,8 @@ class Vault:
 
         def ring(root: Digest) -> bytes:
             data = self._blobs.get(root)
-            assert data is not None
+            if data is None:
+                raise BytesGone(root)
             return data
 
         words, width = integers.words, integers.width

@@ -47,8 +47,11 @@ class DutyWatch:
         if accepted is None:
             return []
         effects = self._answer_accusations(accepted, tip, now)
-        if timestamp >= self._seating.root_deadline(accepted.accepted_at):
-            effects += self._accuse(accepted, tip, now)
+        if self._unmasker.opened(accepted):
+            # Others' MASK_ROOTs may be on their way: they are said again every other second.
+            is_patient = self._pace.after("silence", now, 2 * RESEND_SECONDS)
+            if is_patient and timestamp >= self._seating.root_deadline(accepted.accepted_at):
+                effects += self._accuse(accepted, tip, now)
         known = self._known_set(accepted)
         if known is None:
             return effects
@@ -76,10 +79,8 @@ class DutyWatch:
             owes = (accepted.seats & ~answered) >> seat & 1
             if not owes or seat == self._seat or self._unmasker.heard(seat, accepted):
                 continue
-            # Its MASK_ROOT may be on its way: it is said again every other second.
-            patient = self._pace.after(("silent", seat), now, 2 * RESEND_SECONDS)
             rank = (self._seat - seat) % self._seating.terms.seats - 1
-            if patient and self._pace.my_turn(("accuse", seat), now, rank):
+            if self._pace.my_turn(("accuse", seat), now, rank):
                 effects.append(Submit(Accuse(self._seating.drawn.task, seat, UNPRICED)))
         return effects
 

@@ -73,6 +73,8 @@ class SimulatedNode:
         self.open_storage: Callable[[], Storage] | None = None
         """Opens the node's store at each start; without it memory lasts."""
         self.crashed = False
+        self.serves = True
+        """Whether peers can pull what it holds."""
         self.twist: Twist | None = None
         self.statements: list[Statement] = []
         self.signatures: list[tuple[Statement, bytes]] = []

@@ -393,7 +393,8 @@ class World:
             return self._schedule(0, node, VectorHeld(root))
         for peer in effect.holders:
             holder = self._by_peer[peer]
-            data = None if holder.crashed else holder.blobs.get(root)
+            is_there = holder.serves and not holder.crashed
+            data = holder.blobs.get(root) if is_there else None
             is_whole = data is not None and len(data) == effect.length
             if data and is_whole and tree_root(kind, data, effect.leaf_bytes) == root:
                 node.blobs.put(root, data)
