@@ -72,6 +72,7 @@ abstract contract MaskChallenges is Convictions {
         Challenge storage challenge = _challenges[c.attempt.ctx];
         bool open = challenge.opened != 0 && challenge.opened == o.column + 1;
         if (!open) _checkLock(c, challenge, o.column);
+        if (o.column >= c.plan.columns()) revert SlashingManagerUnknownColumn(o.column);
 
         IntegerTerms memory t = tasks.integersOf(o.proposal.task);
         bytes32 sum = _maskSum(c, t, o);
@@ -188,33 +189,41 @@ abstract contract MaskChallenges is Convictions {
         if (o.contributions.length != each * a.included) {
             revert SlashingManagerLength(o.contributions.length, each * a.included);
         }
-        bytes32[] memory seeds = new bytes32[](a.included);
-        bytes32[] memory leaves = new bytes32[](a.included);
-        Headers.Writer memory w = Headers.writer(a.ctx, t.words, t.width);
-        uint256 index = 0;
-        for (uint256 i = 0; i < a.included; ++i) {
-            while ((a.trainers >> index) & 1 == 0) {
-                ++index;
-            }
-            (seeds[i], leaves[i]) = _contribution(w, a.ctx, index++, o.column, o.contributions[i * each:(i + 1) * each]);
-        }
+        (bytes32[] memory seeds, bytes32[] memory leaves) = _readContributions(c, t, o);
         bytes32 root = Trees.seal(Trees.INCLUSION, Headers.RECORD_BYTES * a.included, Trees.fold(leaves));
         if (root != c.inclusionRoot) revert SlashingManagerWrongSeeds(root, c.inclusionRoot);
         return ChaCha20.sum(seeds, o.group >> 1, o.group & 1 == 1, t.width);
     }
 
-    function _contribution(
-        Headers.Writer memory w,
-        bytes32 ctx,
-        uint256 index,
-        uint256 column,
-        bytes calldata contribution
-    ) private view returns (bytes32 seed, bytes32 node) {
-        seed = bytes32(contribution[149:181]);
-        uint256 trainer = uint160(bytes20(contribution[0:20]));
-        bytes32 own = Headers.commitment(ctx, trainer, column, seed);
-        bytes32 seedsHash = Headers.seedsHash(contribution[CONTRIBUTION_BYTES:], column, own);
-        node = Headers.leaf(w, index, contribution[0:52], seedsHash, contribution[52:149]);
+    function _readContributions(Case memory c, IntegerTerms memory t, SeedOpening calldata o)
+        private
+        view
+        returns (bytes32[] memory seeds, bytes32[] memory leaves)
+    {
+        uint256 included = c.attempt.included;
+        uint256 roster = c.attempt.trainers;
+        uint256 column = o.column;
+        seeds = new bytes32[](included);
+        leaves = new bytes32[](included);
+        Headers.Writer memory w = Headers.writer(c.attempt.ctx, t.words, t.width);
+        bytes calldata contributions = o.contributions;
+        uint256 offset;
+        assembly ("memory-safe") {
+            offset := contributions.offset
+        }
+        uint256 others = 32 * (c.plan.columns() - 1);
+        uint256 index = 0;
+        unchecked {
+            // `included` is the number of bits of `roster`, and the length was checked.
+            for (uint256 i = 0; i < included; ++i) {
+                while ((roster >> index) & 1 == 0) {
+                    ++index;
+                }
+                (seeds[i], leaves[i]) = Headers.open(w, index, column, offset, others);
+                ++index;
+                offset += CONTRIBUTION_BYTES + others;
+            }
+        }
     }
 
     /// @dev Return the group that an opening of the mask sum under `root` holds.

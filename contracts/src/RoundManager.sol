@@ -153,7 +153,7 @@ contract RoundManager is RoundSeating {
         a.phase = Phase.Proposed;
         a.proposedAt = uint40(block.timestamp);
         a.proposeSeats = uint32(args.seats);
-        a.proposedRoot = args.modelRoot;
+        _proposedRoots[args.task] = args.modelRoot;
         emit ProposalAccepted(
             args.task,
             args.round,
@@ -179,7 +179,7 @@ contract RoundManager is RoundSeating {
         if (block.timestamp < windowEnd) revert RoundManagerTooEarly(windowEnd);
 
         uint256 round = a.round;
-        bytes32 modelRoot = a.proposedRoot;
+        bytes32 modelRoot = _proposedRoots[task];
         _recordSettlement(task, p, a);
         emit RoundSettled(task, round, a.attempt, modelRoot, block.timestamp);
         a.modelRoot = modelRoot;
@@ -263,8 +263,12 @@ contract RoundManager is RoundSeating {
         returns (Attempt memory attempt, Plan memory plan, bytes32 inclusionRoot, uint256[2] memory committee)
     {
         attempt = _attempts[task];
-        return
-            (attempt, _plans[task], _settlements[task][attempt.round].inclusionRoot, _committees[task][attempt.draw]);
+        plan.windows = _plans[task].windows;
+        plan.shape = _plans[task].shape;
+        inclusionRoot = _settlements[task][attempt.round].inclusionRoot;
+        uint256[2] storage words = _committees[task][attempt.draw];
+        committee[0] = words[0];
+        if (plan.seats() > 16) committee[1] = words[1];
     }
 
     /// @inheritdoc IRoundManager

@@ -108,7 +108,7 @@ abstract contract RoundSeating is TaskPurse, Domain {
         registry.thaw();
         uint32 number = a.draw + 1;
         a.draw = number;
-        a.epochSeed = seed;
+        _epochSeeds[task] = seed;
         (uint256 low, uint256 high) = Committee.pack(ids);
         _committees[task][number][0] = low;
         if (high != 0) _committees[task][number][1] = high;
@@ -141,7 +141,7 @@ abstract contract RoundSeating is TaskPurse, Domain {
     /// @dev Within an epoch the committee stays and only the seed moves on.
     function _seatAgain(uint256 task, Plan memory p, Attempt storage a) private {
         uint256[] memory ids = _committees[task][a.draw].select(Committee.all(p.seats()));
-        _seat(task, p, a, keccak256(abi.encode(a.epochSeed, uint256(a.round))), ids);
+        _seat(task, p, a, keccak256(abi.encode(_epochSeeds[task], uint256(a.round))), ids);
     }
 
     function _seat(uint256 task, Plan memory p, Attempt storage a, bytes32 seed, uint256[] memory ids) private {

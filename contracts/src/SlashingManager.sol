@@ -168,12 +168,17 @@ contract SlashingManager is MaskChallenges, Multicall {
         bytes32 digest = _typedDigest(keccak256(abi.encodePacked(Statements.HEADER_TYPE, record[:256])));
         address signer = Signatures.recover(record[256:], digest);
         if (signer == address(0) || uint160(signer) != trainer) return false;
-        return r.roster.length == 0 || _rosterAddress(c, index, r.roster) == trainer;
+        return r.roster.length == 0 || _rosterAddress(c, r.task, index, r.roster) == trainer;
     }
 
-    function _rosterAddress(Case memory c, uint256 index, bytes calldata opening) private view returns (uint256) {
+    function _rosterAddress(Case memory c, uint256 task, uint256 index, bytes calldata opening)
+        private
+        view
+        returns (uint256)
+    {
         uint256 byteLength = ROSTER_BYTES * c.plan.trainers();
-        Trees.check(c.plan.rosterRoot, Trees.ROSTER, byteLength, ROSTER_BYTES, index, opening);
+        (Plan memory plan,) = tasks.planOf(task);
+        Trees.check(plan.rosterRoot, Trees.ROSTER, byteLength, ROSTER_BYTES, index, opening);
         return uint256(bytes32(opening[32:64]));
     }
 

@@ -29,6 +29,8 @@ abstract contract TaskPurse is IRoundManager {
     mapping(uint256 task => Attempt) internal _attempts;
     mapping(uint256 task => mapping(uint256 round => Settlement)) internal _settlements;
     mapping(uint256 task => mapping(uint256 draw => uint256[2])) internal _committees;
+    mapping(uint256 task => bytes32) internal _epochSeeds;
+    mapping(uint256 task => bytes32) internal _proposedRoots;
     mapping(uint256 task => Purse) private _purses;
     mapping(address relayer => uint256) private _refunds;
 

@@ -186,7 +186,7 @@ abstract contract Fixture is Test {
         address[] memory signers = registry.signersOf(ids);
         c.task = task;
         (c.round, c.attempt, c.modelRoot) = (a.round, a.attempt, a.modelRoot);
-        c.seed = a.epochSeed;
+        (,, c.seed) = beacon.seed(a.request);
         c.committeeHash = Committee.hash(ids, signers);
         c.rosterRoot = tasks.specificationOf(task).rosterRoot;
     }

@@ -94,8 +94,8 @@ def slashing_call(call: SlashingCall) -> Encoded:
             openings = (call.model, call.aggregate, call.next)
             return "proveStep", ((_proposal(proposal), _set(set_), coordinate, *openings),)
         case Punish():
-            words = (call.task, call.round, call.attempt, int(call.offence), call.ctx)
-            return "punish", ((*words, call.validators),)
+            act = (call.task, call.round, call.attempt, int(call.offence), call.ctx)
+            return "punish", ((*act, call.validators),)
 
 
 def duty_call(call: DutyCall) -> Encoded:

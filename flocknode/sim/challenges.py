@@ -84,6 +84,7 @@ def open_seeds(tx: Transaction, call: OpenSeeds) -> None:
     terms = terms_of(tx, task)
     if not is_open:
         _require_lock(tx, terms, attempt, challenge, call.column)
+    require(call.column < terms.columns, "SlashingManagerUnknownColumn")
     expected = _mask_group(attempt, terms, call)
     used = _group(terms.integers, call.proposal.mask_roots[call.column], call.group, call.used)
     if used != expected[: len(used)]:

@@ -45,9 +45,19 @@ def ask_tree(tx: Transaction, call: AskTree) -> None:
     _require_node(question, call)
     tx.state.questions[name] = question
     hold(tx, task)
-    at = (task, attempt.round, attempt.attempt)
-    place = (call.tree, call.level, call.index, call.node)
-    tx.emit(TreeQuestioned(name, *at, *place, question.deadline))
+    tx.emit(
+        TreeQuestioned(
+            question=name,
+            task=task,
+            round=attempt.round,
+            attempt=attempt.attempt,
+            tree=call.tree,
+            level=call.level,
+            index=call.index,
+            node=call.node,
+            deadline=question.deadline,
+        )
+    )
 
 
 def answer_tree(tx: Transaction, call: AnswerTree) -> None:

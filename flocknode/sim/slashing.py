@@ -58,23 +58,23 @@ ABSENCE_BPS: Final = 50
 BATCH_LEVEL_MAX: Final = 8
 ROSTER_BYTES: Final = 128
 _TYPES: Final = {
-    EvidenceSlot.SEAT_KEY: (SeatKey, 3),
-    EvidenceSlot.INCLUDE: (Include, 6),
-    EvidenceSlot.MASK_ROOT: (MaskRoot, 5),
-    EvidenceSlot.PROPOSE: (Propose, 6),
+    EvidenceSlot.SEAT_KEY: (SeatKey.TYPE, 3),
+    EvidenceSlot.INCLUDE: (Include.TYPE, 6),
+    EvidenceSlot.MASK_ROOT: (MaskRoot.TYPE, 5),
+    EvidenceSlot.PROPOSE: (Propose.TYPE, 6),
 }
 
 
 def prove_equivocation(tx: Transaction, call: ProveEquivocation) -> None:
     """Convict the signer of two statements for one slot, whatever became of the attempt."""
     ctx = statement_digest(tx.rules.domain, call.context)
-    statement, members = _TYPES[call.slot]
+    type_string, members = _TYPES[call.slot]
     for words in (call.first, call.second):
         require(len(words) == 32 * members, "SlashingManagerStatementLength")
     is_slot = call.first[:32] == ctx and call.first[:64] == call.second[:64]
     require(is_slot, "SlashingManagerOtherSlot")
     require(call.first != call.second, "SlashingManagerSameStatement")
-    hashed = type_hash(statement.TYPE)
+    hashed = type_hash(type_string)
     signers = {
         _signer_of_words(tx, hashed + call.first, call.first_signature),
         _signer_of_words(tx, hashed + call.second, call.second_signature),

@@ -215,7 +215,7 @@ async def pass_time(bench, seconds: int) -> None:
     await bench.heads.beyond((await bench.heads.beyond(bench.heads.newest.digest)).digest)
 
 
-async def set_up(bench) -> Network:
+async def set_up(bench, plan: TaskPlan = PLAN) -> Network:
     keys = [new_signing_key() for _ in range(2 * VALIDATORS)]
     started = trio.current_time()
     faucet = Sender(bench.client, bench.heads, bench.chain.faucet, bench.chain.chain_id)
@@ -239,7 +239,7 @@ async def set_up(bench) -> Network:
         for i in range(VALIDATORS)
     ]
     ids = await enrol(bindings, faucet, terms.bond, enrolments)
-    task = await create_task(bindings, creator, PLAN)
+    task = await create_task(bindings, creator, plan)
     seconds = trio.current_time() - started
     members = [
         Member(keys[2 * i].address, keys[2 * i + 1], peers[i], onions[i], ids[i])

@@ -264,7 +264,7 @@ class World:
         return self
 
     def proposed(self):
-        self.at(schedule.demand_end(self.terms, self.attempt.accepted.accepted_at))
+        self.at(schedule.proposal_view(self.terms, self.attempt.accepted.accepted_at, 0)[0])
         self.apply(self.proposal())
         return self
 

@@ -352,9 +352,9 @@ def test_attempts_max_pauses_and_only_the_creator_resumes():
 # Proposal.
 
 
-def test_proposals_wait_for_the_end_of_the_demand_window():
+def test_proposals_wait_for_the_end_of_the_demand_window_to_be_final():
     world = World().drawn().included()
-    start = schedule.demand_end(TERMS, world.now)
+    start = schedule.proposal_view(TERMS, world.now, 0)[0]
     world.at(start - 1)
     with refused("RoundManagerTooEarly"):
         world.apply(world.proposal())
@@ -390,14 +390,14 @@ def test_a_proposal_counts_only_during_its_view(view):
 )
 def test_a_proposal_that_is_not_as_signed_is_refused(change, reason):
     world = World().drawn().included()
-    world.at(schedule.demand_end(TERMS, world.now))
+    world.at(schedule.proposal_view(TERMS, world.now, 0)[0])
     with refused(reason):
         world.apply(replace(world.proposal(), **change))
 
 
 def test_two_thirds_need_no_majority_of_a_column():
     world = World().drawn().included()
-    world.at(schedule.demand_end(TERMS, world.now))
+    world.at(schedule.proposal_view(TERMS, world.now, 0)[0])
     world.apply(world.proposal(seats=0b110110110))  # Column 0 is silent.
     assert world.attempt.phase is Phase.PROPOSED
 

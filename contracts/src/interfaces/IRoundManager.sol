@@ -183,7 +183,7 @@ interface IRoundManager {
 
     /// @notice The state of a task: its phase and the attempt in progress.
     function attemptOf(uint256 task) external view returns (Attempt memory);
-    /// @notice What proofs need: the attempt, its plan, the root of its set and the committee's ids, 16 bits each, seat 0 lowest.
+    /// @notice What proofs need: the attempt, its plan (without the roster's root, to spare a read), the root of its set and the committee's ids, 16 bits each, seat 0 lowest.
     function evidenceOf(uint256 task)
         external
         view

@@ -61,6 +61,7 @@ interface ISlashingManager {
     error SlashingManagerLocked(uint256 seat);
     error SlashingManagerNotLocked();
     error SlashingManagerColumnOpen(uint256 column);
+    error SlashingManagerUnknownColumn(uint256 column);
     error SlashingManagerTooEarly(uint256 opensAt);
     error SlashingManagerTooLate(uint256 deadline);
     error SlashingManagerLength(uint256 length, uint256 expected);
@@ -100,7 +101,7 @@ interface ISlashingManager {
         uint256 group;
         bytes contributions; // each: trainer 20, root 32, capsulesHash 32, signature 65, seed 32, the other columns' commitments 32 each
         bytes used; // opening of the proposal's root: leaf and path
-        bytes own; // opening of the challenger's root: the same leaf of another tree; empty where the column is open already
+        bytes own; // opening of the challenger's root: the same leaf of another tree; read only if `used` is right
         uint256 liars; // seats of the column that signed MASK_ROOT of the proposal's root, and their signatures
         bytes liarSignatures;
     }

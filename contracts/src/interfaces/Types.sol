@@ -107,12 +107,10 @@ struct Attempt {
     uint8 holds; // open demands, locks and questions
     uint32 slashed; // bitmap of the seats convicted in this attempt
     bytes32 modelRoot;
-    bytes32 epochSeed;
     bytes32 ctx;
     uint256 trainers; // roster bitmap of the newest set
     bytes32 setHash; // keccak256(abi.encode(view, inclusionRoot, trainers, weight, seats, keccak256(commitments)))
     bytes32 proposalHash; // keccak256(abi.encode(digest of Propose, seats))
-    bytes32 proposedRoot;
 }
 
 /// @notice What remains of a round for pay: two words.

@@ -24,6 +24,38 @@ library Headers {
         }
     }
 
+    /// @dev Return the seed and the leaf of what an opening of `column` says of one trainer, at `offset` of the calldata: address
+    /// 20, root 32, capsulesHash 32, signature 65, seed 32, then `others` bytes of the other columns' commitments.
+    function open(Writer memory w, uint256 index, uint256 column, uint256 offset, uint256 others)
+        internal
+        view
+        returns (bytes32 seed, bytes32 node)
+    {
+        bytes32 tag = SEED_TAG;
+        assembly ("memory-safe") {
+            seed := calldataload(add(offset, 149))
+            let at := mload(w)
+            let free := mload(0x40)
+            // H(s), as `commitment` has it.
+            mstore(free, tag)
+            mstore(add(free, 32), mload(add(at, 1)))
+            mstore(add(free, 64), shr(96, calldataload(offset)))
+            mstore(add(free, 96), column)
+            mstore(add(free, 128), seed)
+            let before := shl(5, column)
+            if iszero(staticcall(gas(), 2, free, 160, add(free, before), 32)) { revert(0, 0) }
+            // seedsHash, as below.
+            calldatacopy(free, add(offset, 181), before)
+            calldatacopy(add(free, add(before, 32)), add(offset, add(181, before)), sub(others, before))
+            if iszero(staticcall(gas(), 2, free, add(others, 32), add(at, 193), 32)) { revert(0, 0) }
+            mstore(add(at, 33), index)
+            calldatacopy(add(at, 77), offset, 52)
+            calldatacopy(add(at, 225), add(offset, 52), 97)
+            if iszero(staticcall(gas(), 2, at, 322, 0, 32)) { revert(0, 0) }
+            node := mload(0)
+        }
+    }
+
     /// @dev Return the leaf of a header.
     /// @param trainer 20 bytes of address, then 32 of root
     /// @param seeds the member seedsHash

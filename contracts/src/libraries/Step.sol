@@ -26,8 +26,11 @@ library Step {
     /// @dev Read the little-endian word of `width` bits at `index` of a leaf.
     function unsignedAt(bytes calldata leaf, uint256 index, uint256 width) internal pure returns (uint256 word) {
         uint256 bytesEach = width >> 3;
-        for (uint256 i = 0; i < bytesEach; ++i) {
-            word |= uint256(uint8(leaf[index * bytesEach + i])) << (i << 3);
+        bytes calldata data = leaf[index * bytesEach:(index + 1) * bytesEach];
+        unchecked {
+            for (uint256 i = bytesEach; i > 0; --i) {
+                word = word << 8 | uint8(data[i - 1]);
+            }
         }
     }
 

@@ -48,19 +48,24 @@ library Trees {
 
     /// @dev Climb from the node at `index` of a level of `width` nodes to the top; `path` has exactly the siblings needed.
     function climb(bytes32 node, uint256 index, uint256 width, bytes calldata path) internal view returns (bytes32) {
-        unchecked {
-            // The length of `path` was compared with pathLength, which walks the same way.
-            uint256 at = 0;
-            for (; width > 1; width = (width + 1) >> 1) {
-                if (index ^ 1 < width) {
-                    bytes32 sibling = bytes32(path[at:at + 32]);
-                    at += 32;
-                    node = index & 1 == 0 ? join(node, sibling) : join(sibling, node);
+        // The length of `path` was compared with pathLength, which walks the same way.
+        assembly ("memory-safe") {
+            let at := mload(0x40)
+            let next := path.offset
+            mstore8(at, 1)
+            for {} gt(width, 1) { width := shr(1, add(width, 1)) } {
+                if lt(xor(index, 1), width) {
+                    let odd := shl(5, and(index, 1))
+                    mstore(add(add(at, 1), odd), node)
+                    mstore(sub(add(at, 33), odd), calldataload(next))
+                    next := add(next, 32)
+                    if iszero(staticcall(gas(), 2, at, 65, 0, 32)) { revert(0, 0) }
+                    node := mload(0)
                 }
-                index >>= 1;
+                index := shr(1, index)
             }
-            return node;
         }
+        return node;
     }
 
     /// @dev Number of siblings between the node at `index` of a level of `width` nodes and the top.
