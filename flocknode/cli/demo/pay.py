@@ -9,6 +9,7 @@ from flocknode.chain.claims import ContributionClaim, claim_seats, claim_trainer
 from flocknode.chain.deploy import at_once
 from flocknode.chain.reader import Reader
 from flocknode.chain.sender import Sender
+from flocknode.cli.demo.slashes import honest_loss
 from flocknode.cli.demo.stage import Stage
 from flocknode.cli.demo.verify import Verifier
 from flocknode.cli.demo.watch import RoundRecord
@@ -88,12 +89,6 @@ async def count_pay(
     faucet_left = len(owners) * FAUCET_AMOUNT - sum(stakes_before)
     lost = honest_loss(stakes_before, stakes, convicted)
     return Pay(funded, sum(balances) - faucet_left, left, lost, sent)
-
-
-def honest_loss(before: list[int], after: list[int], convicted: AbstractSet[int]) -> int:
-    """Return what the others lost; validators are counted by their ids."""
-    pairs = enumerate(zip(before, after, strict=True))
-    return sum(max(0, b - a) for validator, (b, a) in pairs if validator not in convicted)
 
 
 async def stakes_of(stage: Stage) -> list[int]:

@@ -1,10 +1,10 @@
 """Proofs and what they took, as the chain's receipts tell them."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from flocknode.chain.abi import read_address
 from flocknode.chain.client import Json
-from flocknode.cli.demo.pay import honest_loss
 from flocknode.cli.output import Output
 from flocknode.primitives import Address, Digest
 from flocknode.protocol.ledger import LedgerEvent, ProposalAccepted
@@ -95,6 +95,12 @@ class SlashLog:
                 attempt=event.attempt,
             )
         )
+
+
+def honest_loss(before: list[int], after: list[int], convicted: AbstractSet[int]) -> int:
+    """Return what the others lost; validators are counted by their ids."""
+    pairs = enumerate(zip(before, after, strict=True))
+    return sum(max(0, b - a) for validator, (b, a) in pairs if validator not in convicted)
 
 
 def report(output: Output, log: SlashLog, before: list[int], after: list[int]) -> None:
