@@ -6,13 +6,11 @@ so risks neither bond nor stake. Methods may take long for long vectors: call th
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from flocknode.aggregation.step import step_word
 from flocknode.crypto.masks import BLOCK_BYTES, keystream_block
 from flocknode.crypto.merkle import LEAF_BYTES, path_among, tree_level, tree_opening, tree_root
 from flocknode.messages.statements import RECORD_BYTES
-from flocknode.model.terms import IntegerTerms
+from flocknode.node.disputed_tree import CHILD_LEVELS, Branch, Leaf, find_difference
 from flocknode.ports import BlobStore
 from flocknode.primitives import Digest
 from flocknode.protocol.effects import Prepare
@@ -20,7 +18,9 @@ from flocknode.protocol.events import Prepared
 from flocknode.protocol.gossip_rules import ValidContribution
 from flocknode.protocol.ledger import Call
 from flocknode.protocol.proofs import (
+    UNPRICED,
     AggregateProof,
+    Answer,
     MaskProof,
     RecordProof,
     SeedAnswer,
@@ -33,8 +33,10 @@ from flocknode.protocol.seating import Seating
 from flocknode.protocol.verdicts import (
     AnswerDemand,
     AnswerTree,
+    AskTree,
     OpenedContribution,
     OpenSeeds,
+    ProposalStatement,
     ProveAggregate,
     ProveBadInclusion,
     ProveStep,
@@ -46,8 +48,7 @@ GROUP_BYTES = 32
 """What a mask proof opens: half a ChaCha20 block."""
 BATCH_LEVEL = 6
 """Headers of a batch, as a power of two: 64 leaves of a kilobyte fit memory pools (128 kB)."""
-CHILD_LEVELS = 8
-"""How far below a node an answer reaches: 256 children."""
+MODEL_WORD_BYTES = 4
 
 Seeds = Callable[[Seating, Sequence[Digest]], list[bytes] | None]
 
@@ -80,88 +81,80 @@ class Prover:
                 return self._seed(seating, request)
 
     def _mask(self, seating: Seating, request: MaskProof) -> tuple[Call, ...]:
-        terms = seating.terms.integers
-        used = self._blobs.get(request.proposal.mask_roots[request.column])
+        terms, column = seating.terms.integers, request.column
         own = self._blobs.get(request.own_root)
         seeds = self._seeds(seating, request.chosen.headers)
-        if used is None or own is None or seeds is None or len(used) != len(own):
+        if own is None or seeds is None:
             return ()
-        at = _first_difference(used, own)
-        if at is None:
-            return ()
-        group = at // GROUP_BYTES
-        cut = slice(group * GROUP_BYTES, (group + 1) * GROUP_BYTES)
+        used = self._find(own, request.proposal.mask_roots[column], request.answers)
+        if not isinstance(used, Leaf):
+            return _ask(request.proposal, column, used)
+        group = used.at // GROUP_BYTES
+        cut = own[group * GROUP_BYTES : (group + 1) * GROUP_BYTES]
         # Recomputed without the code that made the own sum: a skew of versions must not lock.
-        if sum_group(seeds, group, terms.width)[: len(own[cut])] != own[cut]:
+        if sum_group(seeds, group, terms.width)[: len(cut)] != cut:
             return ()
-        leaf = at // LEAF_BYTES
-        return (
-            OpenSeeds(
-                request.proposal,
-                request.column,
-                group,
-                tuple(
-                    _contribution(member, request.column, seed)
-                    for member, seed in zip(request.chosen.members, seeds, strict=True)
-                ),
-                tree_opening(used, leaf),
-                tree_opening(own, leaf),
-                request.liars,
-                request.liar_signatures,
-            ),
+        contributions = tuple(
+            _contribution(member, column, seed)
+            for member, seed in zip(request.chosen.members, seeds, strict=True)
         )
+        openings = (used.opening, tree_opening(own, used.number))
+        liars = (request.liars, request.liar_signatures)
+        return (OpenSeeds(request.proposal, column, group, contributions, *openings, *liars),)
 
     def _aggregate(self, seating: Seating, request: AggregateProof) -> tuple[Call, ...]:
         terms, proposal = seating.terms.integers, request.proposal
-        wrong = self._blobs.get(proposal.aggregate_root)
         right = self._blobs.get(request.right_root)
         vectors = self._all(request.chosen.vectors)
         sums = self._all(proposal.mask_roots)
-        if wrong is None or right is None or vectors is None or sums is None:
+        if right is None or vectors is None or sums is None:
             return ()
-        at = _first_difference(wrong, right)
-        if at is None:
+        wrong = self._find(right, proposal.aggregate_root, request.answers)
+        if not isinstance(wrong, Leaf):
+            return _ask(proposal, seating.terms.columns, wrong)
+        size = terms.width // 8
+        coordinate = wrong.at // size
+        total = sum(_word(data, coordinate, size) for data in vectors)
+        total -= sum(_word(data, coordinate, size) for data in sums)
+        stated = int.from_bytes(wrong.read(coordinate * size, size), "little")
+        if (total - stated) % (1 << terms.width) == 0:
             return ()
-        coordinate = at * 8 // terms.width
-        total = sum(_word(data, coordinate, terms) for data in vectors)
-        total -= sum(_word(data, coordinate, terms) for data in sums)
-        if (total - _word(wrong, coordinate, terms)) % (1 << terms.width) == 0:
-            return ()
-        closing = tuple(tree_opening(data, at // LEAF_BYTES) for data in (*sums, wrong))
-        return _batches(request, coordinate, at // LEAF_BYTES, vectors, closing)
+        openings = (tree_opening(data, wrong.number) for data in sums)
+        return _batches(request, coordinate, wrong.number, vectors, (*openings, wrong.opening))
 
     def _step(self, seating: Seating, request: StepProof) -> tuple[Call, ...]:
         terms, proposal = seating.terms.integers, request.proposal
-        wrong = self._blobs.get(proposal.model_root)
         right = self._blobs.get(request.right_root)
         before = self._blobs.get(seating.drawn.model_root)
         aggregate = self._blobs.get(proposal.aggregate_root)
-        if wrong is None or right is None or before is None or aggregate is None:
+        if right is None or before is None or aggregate is None:
             return ()
-        at = _first_difference(wrong, right)
-        if at is None:
-            return ()
-        coordinate = at // 4
+        wrong = self._find(right, proposal.model_root, request.answers)
+        if not isinstance(wrong, Leaf):
+            return _ask(proposal, seating.terms.columns + 1, wrong)
+        coordinate, size = wrong.at // MODEL_WORD_BYTES, terms.width // 8
         moved = step_word(
-            _signed(before, coordinate, 32),
-            _signed(aggregate, coordinate, terms.width),
+            _signed(before, coordinate, MODEL_WORD_BYTES),
+            _signed(aggregate, coordinate, size),
             request.accepted.weight,
             terms,
         )
-        if moved == _signed(wrong, coordinate, 32):
+        stated = wrong.read(coordinate * MODEL_WORD_BYTES, MODEL_WORD_BYTES)
+        if moved == int.from_bytes(stated, "little", signed=True):
             return ()
-        model_leaf = at // LEAF_BYTES
-        aggregate_leaf = coordinate * (terms.width // 8) // LEAF_BYTES
         return (
             ProveStep(
                 proposal,
                 set_statement(request.accepted),
                 coordinate,
-                tree_opening(before, model_leaf),
-                tree_opening(aggregate, aggregate_leaf),
-                tree_opening(wrong, model_leaf),
+                tree_opening(before, wrong.number),
+                tree_opening(aggregate, coordinate * size // LEAF_BYTES),
+                wrong.opening,
             ),
         )
+
+    def _find(self, own: bytes, root: Digest, answers: tuple[Answer, ...]) -> Leaf | Branch | None:
+        return find_difference(own, self._blobs.get(root), answers)
 
     def _record(self, seating: Seating, request: RecordProof) -> tuple[Call, ...]:
         accepted = request.accepted
@@ -228,21 +221,19 @@ def sum_group(seeds: Sequence[bytes], group: int, width: int) -> bytes:
     return b"".join((word % (1 << width)).to_bytes(size, "little") for word in words)
 
 
-def _first_difference(one: bytes, other: bytes) -> int | None:
-    """Return the first byte in which two vectors of one length differ."""
-    if len(one) != len(other):
-        return None
-    differ = np.frombuffer(one, np.uint8) != np.frombuffer(other, np.uint8)
-    return int(differ.argmax()) if differ.any() else None
+def _ask(proposal: ProposalStatement, tree: int, branch: Branch | None) -> tuple[Call, ...]:
+    """Return the question that leads on; nothing where the trees are the same."""
+    if branch is None:
+        return ()
+    place = (branch.level, branch.index, branch.node, branch.path)
+    return (AskTree(proposal, tree, *place, UNPRICED),)
 
 
-def _word(data: bytes, coordinate: int, terms: IntegerTerms) -> int:
-    size = terms.width // 8
+def _word(data: bytes, coordinate: int, size: int) -> int:
     return int.from_bytes(data[coordinate * size : (coordinate + 1) * size], "little")
 
 
-def _signed(data: bytes, coordinate: int, width: int) -> int:
-    size = width // 8
+def _signed(data: bytes, coordinate: int, size: int) -> int:
     word = data[coordinate * size : (coordinate + 1) * size]
     return int.from_bytes(word, "little", signed=True)
 

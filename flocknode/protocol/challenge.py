@@ -22,6 +22,7 @@ from flocknode.protocol.pace import Pace
 from flocknode.protocol.proofs import (
     UNPRICED,
     AggregateProof,
+    Answer,
     MaskProof,
     Node,
     ProofRequest,
@@ -36,7 +37,12 @@ from flocknode.protocol.proposal import Proposer
 from flocknode.protocol.seating import Seating
 from flocknode.protocol.standing import Standing
 from flocknode.protocol.unmasking import Unmasker
-from flocknode.protocol.verdicts import AskTree, OpenChallenge, ProposalStatement
+from flocknode.protocol.verdicts import (
+    AskTree,
+    OpenChallenge,
+    OpenSeeds,
+    ProposalStatement,
+)
 
 PULLS_MIN = 2
 """Pulls that must fail before the chain is asked for the bytes."""
@@ -63,6 +69,7 @@ class Challenger:
         self._proposer = proposer
         self._standing = standing
         self._pace = pace
+        self._tip = AttemptView()
         self._held: set[Digest] = set()
         self._failed: Counter[Digest] = Counter()
         self._prepared: dict[ProofRequest, tuple[Call, ...]] = {}
@@ -74,6 +81,7 @@ class Challenger:
         self, tip: AttemptView, final: AttemptView, timestamp: int, now: Seconds, *, has_model: bool
     ) -> list[Effect]:
         """Do the next thing about everything that is wrong."""
+        self._tip = tip
         accepted, proposal = tip.accepted, tip.proposal
         if accepted is None:
             return []
@@ -152,19 +160,30 @@ class Challenger:
         mine = self._proposer.computed_for(roots)
         if mine is None:
             return self._proposer.compute(accepted, roots)
+        columns = self._seating.terms.columns
         if mine.aggregate_root != statement.aggregate_root:
+            answers = self._answers(statement, columns)
+            proof: ProofRequest = AggregateProof(statement, chosen, mine.aggregate_root, answers)
             wrong, kind = statement.aggregate_root, TreeKind.AGGREGATE
             length = self._seating.vector_bytes
-            proof: ProofRequest = AggregateProof(statement, chosen, mine.aggregate_root)
         elif mine.model_root != statement.model_root:
+            answers = self._answers(statement, columns + 1)
+            proof = StepProof(statement, accepted, mine.model_root, answers)
             wrong, kind = statement.model_root, TreeKind.MODEL
             length = 4 * self._seating.terms.integers.words
-            proof = StepProof(statement, accepted, mine.model_root)
         else:
             return []
-        if wrong not in self._held:
-            return self._fetch(wrong, kind, length, statement.seats, now)
-        return self._bring(proof, statement.seats, now)
+        if wrong in self._held or answers:
+            return self._bring(proof, statement.seats, now)
+        return self._fetch(wrong, kind, length, statement.seats, now)
+
+    def _answers(self, statement: ProposalStatement, tree: int) -> tuple[Answer, ...]:
+        """Return what the chain was given about a tree of the proposal that stands."""
+        tip = self._tip
+        if tip.proposal is None or accepted_statement(tip.proposal) != statement:
+            return ()
+        given = ((q, data) for q, data in tip.docket.answers.items() if q.tree == tree)
+        return tuple(Answer(q.level, q.index, data) for q, data in given)
 
     def _challenge_mask(
         self,
@@ -180,7 +199,8 @@ class Challenger:
         mine, used = self._unmasker.opened(accepted), proposal.mask_roots[self._column]
         if mine is None or used == mine.root or self._standing.is_slashed(self._seat):
             return []
-        if not self._unmasker.holds_all((used,)):
+        answers = self._answers(accepted_statement(proposal), self._column)
+        if not self._unmasker.holds_all((used,)) and not answers:
             length = self._seating.vector_bytes
             return self._fetch(used, TreeKind.MASK_SUM, length, proposal.seats, now)
         liars = self._unmasker.signatures_of(self._column, used, accepted)
@@ -191,20 +211,22 @@ class Challenger:
             mine.root,
             sum(1 << seat for seat in liars),
             tuple(liars.values()),
+            answers,
         )
         calls = self._prepared.get(proof)
         if calls is None:
             return self._prepare(proof)
         docket = tip.docket
-        if not calls or docket.opened_column == self._column:
-            return self._bring(proof, proposal.seats, now) if calls else []
+        is_open = docket.opened_column == self._column
+        if not calls or is_open or not isinstance(calls[0], OpenSeeds):
+            return self._bring(proof, proposal.seats, now)
         lock = docket.challenge
         if lock is None:
             return self._lock(proposal, mine.root, mine.signature, docket.tried, now)
         is_ours = lock.seat == self._seat and final.docket.challenge == lock
-        is_open = lock.opens_at <= timestamp < lock.deadline and docket.opened_column is None
+        is_time = lock.opens_at <= timestamp < lock.deadline and docket.opened_column is None
         # A seed that is out cannot be taken back.
-        if not (is_ours and is_open and self._pace.every(("seeds", lock.opens_at), now)):
+        if not (is_ours and is_time and self._pace.every(("seeds", lock.opens_at), now)):
             return []
         return [SubmitAll(calls)]
 
@@ -262,8 +284,14 @@ class Challenger:
         calls = self._prepared.get(proof)
         if calls is None:
             return self._prepare(proof)
-        is_mine = bool(calls) and self._is_turn(("proof", proof), signers, now)
-        return [SubmitAll(calls)] if is_mine else []
+        if not calls or (isinstance(calls[0], AskTree) and self._is_asked(calls[0])):
+            return []
+        return [SubmitAll(calls)] if self._is_turn(("proof", proof), signers, now) else []
+
+    def _is_asked(self, ask: AskTree) -> bool:
+        """Tell whether the chain waits for this answer already."""
+        place = (ask.tree, ask.level, ask.index)
+        return any((q.tree, q.level, q.index) == place for q in self._tip.docket.questions)
 
     def _prepare(self, proof: ProofRequest) -> list[Effect]:
         is_new = self._pace.once(("prepare", proof))

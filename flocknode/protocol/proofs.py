@@ -18,6 +18,15 @@ UNPRICED = Wei(0)
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What the chain was given for a node of the disputed tree."""
+
+    level: int
+    index: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class MaskProof:
     """Disprove the proposal's root of the own column by its seeds."""
 
@@ -28,6 +37,7 @@ class MaskProof:
     liars: int
     """Bitmap of the column's seats whose MASK_ROOT names the proposal's root."""
     liar_signatures: tuple[bytes, ...]
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class AggregateProof:
     proposal: ProposalStatement
     chosen: InclusionSet
     right_root: Digest
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,7 @@ class StepProof:
     proposal: ProposalStatement
     accepted: SetAccepted
     right_root: Digest
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

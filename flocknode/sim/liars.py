@@ -70,7 +70,7 @@ class Plot:
     domain: Domain
     rounds: frozenset[int]
     keys: dict[Address, SigningKey] = field(default_factory=dict, repr=False)
-    blobs: list[BlobStore] = field(default_factory=list, repr=False)
+    blobs: dict[Address, BlobStore] = field(default_factory=dict, repr=False)
     views: dict[Digest, int] = field(default_factory=dict)
     """The view of each attempt in which a majority proposed its lie: it does so once."""
     silent: int | None = None
@@ -79,7 +79,7 @@ class Plot:
     def wrap(self, machine: RoundMachine, key: SigningKey, blobs: BlobStore) -> "LyingMachine":
         """Draw a node into the plot; whether it lies depends on its seat."""
         self.keys[key.address] = key
-        self.blobs.append(blobs)
+        self.blobs[key.address] = blobs
         return LyingMachine(machine, self, key, blobs)
 
     @property
@@ -122,10 +122,10 @@ class Plot:
         """Return the seat from which seeds are withheld: the last of the liars' column."""
         return seating.column(seating.column_of(self.liars(seating)[0]))[-1]
 
-    def publish(self, data: bytes, root: Digest) -> None:
-        """Let every colluder serve wrong bytes."""
-        for blobs in self.blobs:
-            blobs.put(root, data)
+    def publish(self, seating: Seating, data: bytes, root: Digest) -> None:
+        """Let every liar serve wrong bytes."""
+        for seat in self.liars(seating):
+            self.blobs[seating.signer_of(seat)].put(root, data)
 
     def signatures(self, seating: Seating, statement: Statement) -> tuple[bytes, ...]:
         digest = statement_digest(self.domain, statement)
@@ -274,7 +274,7 @@ class LyingMachine:
         forged = bytearray(chosen.records)
         forged[RECORD_BYTES - 40] ^= 1
         root = tree_root(TreeKind.INCLUSION, bytes(forged), RECORD_BYTES)
-        self._plot.publish(bytes(forged), root)
+        self._plot.publish(seating, bytes(forged), root)
         seats = self._plot.liars(seating)
         commitment = sha256(root)
         include = Include(seating.ctx, call.view, root, call.trainers, call.weight, commitment)
@@ -336,17 +336,17 @@ class LyingMachine:
             words = model_words(self._bytes(next_root), terms.words).copy()
             words[0] ^= 1
             root = model_root(words)
-            self._plot.publish(bytes(words_bytes(words)), root)
+            self._plot.publish(seating, bytes(words_bytes(words)), root)
             return aggregate_root, root
         ring = ring_words(self._bytes(aggregate_root), terms.words, terms.width).copy()
         ring[0] += 1
         spoilt = bytes(words_bytes(ring))
         wrong = tree_root(TreeKind.AGGREGATE, spoilt)
-        self._plot.publish(spoilt, wrong)
+        self._plot.publish(seating, spoilt, wrong)
         before = model_words(self._bytes(seating.drawn.model_root), terms.words)
         assert self._computing is not None
         after = server_step(before, Aggregate(ring), self._computing.weight, terms)
-        self._plot.publish(bytes(words_bytes(after)), model_root(after))
+        self._plot.publish(seating, bytes(words_bytes(after)), model_root(after))
         return wrong, model_root(after)
 
     def _bytes(self, root: Digest) -> bytes:

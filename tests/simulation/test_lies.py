@@ -6,6 +6,7 @@ import pytest
 
 from flocknode.protocol.ledger import AttemptAborted, RoundSettled
 from flocknode.protocol.verdicts import DutyMissed, SeedAnswered, TreeAnswered
+from flocknode.sim.state import Phase
 from tests.simulation.lie_world import (
     assert_one_set_was_struck_and_settled,
     assert_the_settled_models_are_right,
@@ -17,7 +18,7 @@ from tests.simulation.lie_world import (
     stakes,
     world_of,
 )
-from tests.simulation.round_world import all_of
+from tests.simulation.round_world import all_of, until_phase
 
 
 @cache
@@ -112,3 +113,19 @@ def test_seed_that_nobody_gives_aborts_the_attempt():
     assert {event.validator for event in all_of(world, DutyMissed)} == liars(world)
     assert [event.spent for event in all_of(world, AttemptAborted)] == [False]
     assert slashed(world) == {}
+
+
+@pytest.mark.parametrize(
+    ("lie", "offence"), [("aggregate", "WRONG_AGGREGATE"), ("step", "WRONG_STEP")]
+)
+def test_lie_whose_bytes_only_the_chain_gets_is_proven_from_the_answers(lie, offence):
+    world = plotted_world(lie, "majority", challenge=12)
+    until_phase(world, Phase.COLLECTING)
+    world.run(seconds=world.block_seconds)
+    for validator in liars(world):
+        world.validators[validator].serves = False
+    settle_all(world)
+    assert offences(world) == [offence]
+    assert set(slashed(world)) == liars(world)
+    assert len(all_of(world, TreeAnswered)) == 1
+    assert_the_settled_models_are_right(world, honest_models())
