@@ -31,7 +31,7 @@ NAMES: Final = (
 SETTINGS: Final[dict[str, Any]] = {
     "evmVersion": "prague",
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
-    "optimizer": {"enabled": True, "runs": 50},
+    "optimizer": {"enabled": True, "runs": 200},
 }
 """The same as in contracts/foundry.toml."""
 OUTPUTS: Final = ("abi", "evm.bytecode.object", "evm.deployedBytecode", "metadata")

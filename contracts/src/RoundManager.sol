@@ -263,8 +263,7 @@ contract RoundManager is RoundSeating {
         returns (Attempt memory attempt, Plan memory plan, bytes32 inclusionRoot, uint256[2] memory committee)
     {
         attempt = _attempts[task];
-        plan.windows = _plans[task].windows;
-        plan.shape = _plans[task].shape;
+        plan = _shapeOf(task);
         inclusionRoot = _settlements[task][attempt.round].inclusionRoot;
         uint256[2] storage words = _committees[task][attempt.draw];
         committee[0] = words[0];
@@ -300,9 +299,15 @@ contract RoundManager is RoundSeating {
         _settlements[task][a.round] = settled;
     }
 
+    /// @dev A plan without its roster root, to spare a read.
+    function _shapeOf(uint256 task) private view returns (Plan memory p) {
+        p.windows = _plans[task].windows;
+        p.shape = _plans[task].shape;
+    }
+
     /// @dev The next turn of views proposes over the same set once the strike is final.
     function _strike(uint256 task, Attempt storage a) private {
-        Plan memory p = _plans[task];
+        Plan memory p = _shapeOf(task);
         uint256 strikes = uint256(a.strikes) + 1;
         a.phase = Phase.Included;
         a.strikes = uint8(strikes);

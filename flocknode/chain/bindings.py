@@ -44,7 +44,7 @@ from flocknode.protocol.ledger import (
     ValidatorKeysSet,
     ValidatorRegistered,
 )
-from flocknode.protocol.verdicts import DutyCall, SlashingCall
+from flocknode.protocol.proofs import DutyCall, SlashingCall
 
 Arguments = Mapping[str, Any]
 

@@ -18,7 +18,7 @@ from flocknode.crypto.signing import SigningKey
 from flocknode.errors import ConfigurationError
 from flocknode.primitives import Wei
 from flocknode.protocol.ledger import Call, Reveal
-from flocknode.protocol.verdicts import Accuse, AskTree, DemandSeed, OpenChallenge
+from flocknode.protocol.proofs import Accuse, AskTree, DemandSeed, OpenChallenge
 
 
 class ChainLedger:

@@ -10,7 +10,7 @@ import numpy as np
 
 from flocknode.crypto.merkle import LEAF_BYTES, path_among, tree_level, tree_opening
 from flocknode.primitives import ZERO_DIGEST, Digest
-from flocknode.protocol.proofs import Answer, levels_of
+from flocknode.protocol.evidence import Answer, levels_of
 
 CHILD_LEVELS = 8
 """How far below a node an answer reaches: 256 children."""

@@ -15,9 +15,7 @@ from flocknode.ports import BlobStore
 from flocknode.primitives import Digest
 from flocknode.protocol.effects import Prepare
 from flocknode.protocol.events import Prepared
-from flocknode.protocol.gossip_rules import ValidContribution
-from flocknode.protocol.ledger import Call
-from flocknode.protocol.proofs import (
+from flocknode.protocol.evidence import (
     UNPRICED,
     AggregateProof,
     Answer,
@@ -28,9 +26,9 @@ from flocknode.protocol.proofs import (
     TreeAnswer,
     set_statement,
 )
-from flocknode.protocol.roster import ROSTER_LEAF_BYTES
-from flocknode.protocol.seating import Seating
-from flocknode.protocol.verdicts import (
+from flocknode.protocol.gossip_rules import ValidContribution
+from flocknode.protocol.ledger import Call
+from flocknode.protocol.proofs import (
     AnswerDemand,
     AnswerTree,
     AskTree,
@@ -42,6 +40,8 @@ from flocknode.protocol.verdicts import (
     ProveStep,
     SummedHeader,
 )
+from flocknode.protocol.roster import ROSTER_LEAF_BYTES
+from flocknode.protocol.seating import Seating
 from flocknode.protocol.verification import find_bad_record, read_record
 
 GROUP_BYTES = 32

@@ -15,11 +15,7 @@ from flocknode.primitives import ZERO_DIGEST, Digest, Seconds
 from flocknode.protocol.chain_view import AttemptView
 from flocknode.protocol.effects import Effect, Fetch, Hold, Prepare, Submit, SubmitAll
 from flocknode.protocol.events import Prepared
-from flocknode.protocol.inclusion import Includer
-from flocknode.protocol.inclusion_set import InclusionSet
-from flocknode.protocol.ledger import Call, ProposalAccepted, SetAccepted
-from flocknode.protocol.pace import Pace
-from flocknode.protocol.proofs import (
+from flocknode.protocol.evidence import (
     UNPRICED,
     AggregateProof,
     Answer,
@@ -33,16 +29,15 @@ from flocknode.protocol.proofs import (
     levels_of,
     tree_of,
 )
+from flocknode.protocol.inclusion import Includer
+from flocknode.protocol.inclusion_set import InclusionSet
+from flocknode.protocol.ledger import Call, ProposalAccepted, SetAccepted
+from flocknode.protocol.pace import Pace
+from flocknode.protocol.proofs import AskTree, OpenChallenge, OpenSeeds, ProposalStatement
 from flocknode.protocol.proposal import Proposer
 from flocknode.protocol.seating import Seating
 from flocknode.protocol.standing import Standing
 from flocknode.protocol.unmasking import Unmasker
-from flocknode.protocol.verdicts import (
-    AskTree,
-    OpenChallenge,
-    OpenSeeds,
-    ProposalStatement,
-)
 
 PULLS_MIN = 2
 """Pulls that must fail before the chain is asked for the bytes."""

@@ -2,14 +2,14 @@
 
 from flocknode.protocol.chain_view import ChainView
 from flocknode.protocol.ledger import Call
-from flocknode.protocol.seating import Seating
-from flocknode.protocol.verdicts import (
+from flocknode.protocol.proofs import (
     CloseAccusation,
     CloseChallenge,
     CloseDemand,
     CloseQuestion,
     Punish,
 )
+from flocknode.protocol.seating import Seating
 
 
 def closings(tip: ChainView, seating: Seating | None) -> list[Call]:

@@ -6,14 +6,14 @@ from flocknode.protocol.attestation import Attester
 from flocknode.protocol.chain_view import AttemptView
 from flocknode.protocol.effects import Effect, Prepare, Submit, SubmitAll, TakeSeed
 from flocknode.protocol.events import Prepared
+from flocknode.protocol.evidence import UNPRICED, ProofRequest, SeedAnswer
 from flocknode.protocol.inclusion_set import InclusionSet, form_set
 from flocknode.protocol.ledger import Call, SetAccepted
 from flocknode.protocol.pace import RESEND_SECONDS, Pace
-from flocknode.protocol.proofs import UNPRICED, ProofRequest, SeedAnswer
+from flocknode.protocol.proofs import Accuse, DemandSeed, OpenCommitment
 from flocknode.protocol.seating import Seating
 from flocknode.protocol.standing import Standing
 from flocknode.protocol.unmasking import Unmasker
-from flocknode.protocol.verdicts import Accuse, DemandSeed, OpenCommitment
 
 DEMANDS_MAX = 8
 """Seeds that one seat demands of an attempt: more of them lacking is a fault of its own."""

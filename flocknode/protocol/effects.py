@@ -6,8 +6,8 @@ from flocknode.crypto.merkle import LEAF_BYTES
 from flocknode.messages.statements import Statement
 from flocknode.messages.wire import Message
 from flocknode.primitives import Digest, PeerId
+from flocknode.protocol.evidence import ProofRequest
 from flocknode.protocol.ledger import Call
-from flocknode.protocol.proofs import ProofRequest
 from flocknode.protocol.seating import Seating
 
 

@@ -13,9 +13,9 @@ from flocknode.messages.statements import (
 from flocknode.primitives import Seconds
 from flocknode.protocol.effects import Effect, Submit
 from flocknode.protocol.pace import Pace
+from flocknode.protocol.proofs import EvidenceSlot, ProveEquivocation
 from flocknode.protocol.seating import Seating
 from flocknode.protocol.standing import Standing
-from flocknode.protocol.verdicts import EvidenceSlot, ProveEquivocation
 
 TURNS_MAX = 8
 """Turns of views in which a statement is remembered; the contract allows no more."""

@@ -8,12 +8,8 @@ from dataclasses import dataclass
 
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest, PeerId
-from flocknode.protocol.verdicts import (
-    DutyCall,
-    SlashingCall,
-    TasklessVerdictEvent,
-    VerdictEvent,
-)
+from flocknode.protocol.proofs import DutyCall, SlashingCall
+from flocknode.protocol.verdicts import TasklessVerdictEvent, VerdictEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,148 +1,250 @@
-"""What a proof needs beside bytes: requests of the core, which the vault's side turns into calls.
+"""How a node brings up offences and duties: the calls of the slashing and the duty manager.
 
-Nothing here is a decision: ``challenge.py`` decides which of these to ask for.
+Field for field as in ``contracts/src/interfaces``. An opening is a leaf and the siblings of its way
+to the top, bottom up, one after another; ``crypto.merkle.tree_opening`` makes it.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 
-from flocknode.crypto.merkle import LEAF_BYTES, TreeKind
-from flocknode.messages.statements import RECORD_BYTES
-from flocknode.primitives import Digest, Wei
-from flocknode.protocol.inclusion_set import InclusionSet
-from flocknode.protocol.ledger import ProposalAccepted, SetAccepted
-from flocknode.protocol.seating import Seating
-from flocknode.protocol.verdicts import ProposalStatement, SetStatement
-
-UNPRICED = Wei(0)
-"""The bond of a call as the core makes it: whoever sends it knows what the contracts ask."""
+from flocknode.messages.statements import Context
+from flocknode.primitives import Address, Digest, Wei
+from flocknode.protocol.verdicts import Offence
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the chain was given for a node of the disputed tree."""
+class EvidenceSlot(IntEnum):
+    """The slots whose double use is an offence."""
 
-    level: int
-    index: int
-    data: bytes
+    SEAT_KEY = 0
+    INCLUDE = 1
+    MASK_ROOT = 2
+    PROPOSE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class MaskProof:
-    """Disprove the proposal's root of the own column by its seeds."""
+class ProposalStatement:
+    """A PROPOSE and who signed it; of the accepted one the signatures stay empty."""
 
-    proposal: ProposalStatement
-    chosen: InclusionSet
-    column: int
-    own_root: Digest
-    liars: int
-    """Bitmap of the column's seats whose MASK_ROOT names the proposal's root."""
-    liar_signatures: tuple[bytes, ...]
-    answers: tuple[Answer, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AggregateProof:
-    """Disprove an aggregate where it differs from the one under ``right_root``."""
-
-    proposal: ProposalStatement
-    chosen: InclusionSet
-    right_root: Digest
-    answers: tuple[Answer, ...] = ()
+    task: int
+    view: int
+    mask_roots: tuple[Digest, ...]
+    aggregate_root: Digest
+    model_root: Digest
+    seats: int
+    signatures: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class StepProof:
-    """Disprove a model where it differs from the one under ``right_root``."""
+class SetStatement:
+    """The words of the accepted set, as ``SetAccepted`` gave them."""
 
-    proposal: ProposalStatement
-    accepted: SetAccepted
-    right_root: Digest
-    answers: tuple[Answer, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RecordProof:
-    """Find a record in the accepted set that no honest seat signs for."""
-
-    accepted: SetAccepted
+    view: int
+    inclusion_root: Digest
+    trainers: int
+    weight: int
+    seats: int
+    commitments: tuple[Digest, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A node of a tree, ``level`` levels above its leaves."""
+class ProveEquivocation:
+    """Two statements of one slot: their members' words, and the signatures."""
 
-    root: Digest
-    kind: TreeKind
-    byte_length: int
-    leaf_bytes: int
-    level: int
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class TreeAnswer:
-    """Give what lies under a node that the chain asks for."""
-
-    question: Digest
-    node: Node
+    context: Context
+    slot: EvidenceSlot
+    first: bytes
+    second: bytes
+    first_signature: bytes
+    second_signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class SeedAnswer:
-    """Give the seed that the chain asks this column for."""
-
-    chosen: InclusionSet
+class ProveBadInclusion:
+    task: int
+    count: int
+    """Leaves that the inclusion root holds."""
     position: int
+    opening: bytes
+    roster: bytes = b""
+    """Opening of the roster's leaf at the record's index, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChallenge:
+    proposal: ProposalStatement
+    seat: int
+    root: Digest
+    """The seat's own."""
+    signature: bytes
+    """Of its MASK_ROOT."""
+    bond: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedContribution:
+    """What an opening of column j says of one trainer; ``others`` are the other columns' H(s)."""
+
+    trainer: Address
+    root: Digest
+    capsules_hash: Digest
+    signature: bytes
+    seed: bytes
+    others: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSeeds:
+    proposal: ProposalStatement
     column: int
+    group: int
+    """Of 32 bytes of the mask sum."""
+    contributions: tuple[OpenedContribution, ...]
+    used: bytes
+    """Opening of the proposal's root."""
+    own: bytes
+    """Opening of the challenger's root; nothing where the column is open already."""
+    liars: int
+    liar_signatures: tuple[bytes, ...]
 
 
-ProofRequest = MaskProof | AggregateProof | StepProof | RecordProof | TreeAnswer | SeedAnswer
+@dataclass(frozen=True, slots=True)
+class CloseChallenge:
+    task: int
+    ctx: Digest
 
 
-def accepted_statement(proposal: ProposalAccepted) -> ProposalStatement:
-    """Return the proposal that stands, whose signatures the chain knows."""
-    return ProposalStatement(
-        proposal.task,
-        proposal.view,
-        proposal.mask_roots,
-        proposal.aggregate_root,
-        proposal.model_root,
-        proposal.seats,
-    )
+@dataclass(frozen=True, slots=True)
+class SummedHeader:
+    trainer: Address
+    root: Digest
+    seeds_hash: Digest
+    capsules_hash: Digest
+    signature: bytes
 
 
-def set_statement(accepted: SetAccepted) -> SetStatement:
-    return SetStatement(
-        accepted.view,
-        accepted.inclusion_root,
-        accepted.trainers,
-        accepted.weight,
-        accepted.seats,
-        accepted.commitments,
-    )
+@dataclass(frozen=True, slots=True)
+class ProveAggregate:
+    """Contributions ``first`` to ``first + 2^level``; the last batch brings ``closing``."""
+
+    proposal: ProposalStatement
+    coordinate: int
+    first: int
+    level: int
+    headers: tuple[SummedHeader, ...]
+    path: tuple[Digest, ...]
+    openings: tuple[bytes, ...]
+    closing: tuple[bytes, ...] = ()
+    """Openings of the mask roots in column order, then of the aggregate."""
 
 
-def tree_of(
-    seating: Seating, accepted: SetAccepted, proposal: ProposalAccepted, tree: int
-) -> tuple[Digest, TreeKind, int, int] | None:
-    """Return root, kind, length and leaf length of a tree that a question may name."""
-    columns, words = seating.terms.columns, seating.terms.integers.words
-    vector = seating.vector_bytes
-    if tree < columns:
-        return proposal.mask_roots[tree], TreeKind.MASK_SUM, vector, LEAF_BYTES
-    others = (
-        (proposal.aggregate_root, TreeKind.AGGREGATE, vector, LEAF_BYTES),
-        (proposal.model_root, TreeKind.MODEL, 4 * words, LEAF_BYTES),
-        (
-            accepted.inclusion_root,
-            TreeKind.INCLUSION,
-            RECORD_BYTES * accepted.trainers.bit_count(),
-            RECORD_BYTES,
-        ),
-    )
-    return others[tree - columns] if tree - columns < len(others) else None
+@dataclass(frozen=True, slots=True)
+class ProveStep:
+    proposal: ProposalStatement
+    set: SetStatement
+    coordinate: int
+    model: bytes
+    aggregate: bytes
+    next: bytes
 
 
-def levels_of(byte_length: int, leaf_bytes: int) -> int:
-    """Return the level of a tree's top."""
-    return (-(-byte_length // leaf_bytes) - 1).bit_length()
+@dataclass(frozen=True, slots=True)
+class Punish:
+    """Take the stake of the convicted; the words are those of ``OffenceProven``."""
+
+    task: int
+    round: int
+    attempt: int
+    offence: Offence
+    ctx: Digest
+    validators: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DemandSeed:
+    task: int
+    seat: int
+    position: int
+    bond: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDemand:
+    task: int
+    position: int
+    opening: bytes
+    others: tuple[Digest, ...]
+    seed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDemand:
+    task: int
+    ctx: Digest
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accuse:
+    task: int
+    seat: int
+    bond: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCommitment:
+    task: int
+    seat: int
+    root: Digest
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAccusation:
+    task: int
+    ctx: Digest
+    seat: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskTree:
+    proposal: ProposalStatement
+    tree: int
+    level: int
+    index: int
+    node: Digest
+    path: tuple[Digest, ...]
+    bond: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTree:
+    question: Digest
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseQuestion:
+    question: Digest
+
+
+SlashingCall = (
+    ProveEquivocation
+    | ProveBadInclusion
+    | OpenChallenge
+    | OpenSeeds
+    | CloseChallenge
+    | ProveAggregate
+    | ProveStep
+    | Punish
+)
+DutyCall = (
+    DemandSeed
+    | AnswerDemand
+    | CloseDemand
+    | Accuse
+    | OpenCommitment
+    | CloseAccusation
+    | AskTree
+    | AnswerTree
+    | CloseQuestion
+)

@@ -12,16 +12,8 @@ from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, tree_root
 from flocknode.messages.statements import RECORD_BYTES, Header
 from flocknode.model.terms import IntegerTerms, TaskTerms
 from flocknode.primitives import Address, Digest
-from flocknode.protocol.verdicts import (
-    ChallengeClosed,
-    ChallengeOpened,
-    CloseChallenge,
-    ColumnOpened,
-    Offence,
-    OpenChallenge,
-    OpenedContribution,
-    OpenSeeds,
-)
+from flocknode.protocol.proofs import CloseChallenge, OpenChallenge, OpenedContribution, OpenSeeds
+from flocknode.protocol.verdicts import ChallengeClosed, ChallengeOpened, ColumnOpened, Offence
 from flocknode.sim import pay, schedule, stakes
 from flocknode.sim.abi import bits, require
 from flocknode.sim.evidence import (

@@ -5,18 +5,20 @@ from typing import Final
 
 from flocknode.crypto.hashing import seed_commitment, seeds_hash
 from flocknode.primitives import Address, Digest
-from flocknode.protocol.verdicts import (
+from flocknode.protocol.proofs import (
     Accuse,
     AnswerDemand,
     CloseAccusation,
     CloseDemand,
-    CommitmentOpened,
     DemandSeed,
+    OpenCommitment,
+    Punish,
+)
+from flocknode.protocol.verdicts import (
+    CommitmentOpened,
     DemandUnanswered,
     DutyMissed,
     Offence,
-    OpenCommitment,
-    Punish,
     SeatAccused,
     SeedAnswered,
     SeedDemanded,

@@ -15,7 +15,7 @@ from flocknode.messages.statements import (
 )
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest
-from flocknode.protocol.verdicts import ProposalStatement
+from flocknode.protocol.proofs import ProposalStatement
 from flocknode.sim.abi import bits, require
 from flocknode.sim.state import Phase, Round, Transaction
 

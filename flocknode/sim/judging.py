@@ -6,12 +6,7 @@ from typing import Final
 
 from flocknode.model.terms import TaskTerms
 from flocknode.protocol.ledger import AttemptAborted, TaskPaused
-from flocknode.protocol.verdicts import (
-    AttemptHeld,
-    AttemptReleased,
-    ProposalStruck,
-    SeatsJudged,
-)
+from flocknode.protocol.verdicts import AttemptHeld, AttemptReleased, ProposalStruck, SeatsJudged
 from flocknode.sim import schedule, seating
 from flocknode.sim.abi import bitmap, bits, require
 from flocknode.sim.state import Phase, Round, Transaction

@@ -38,11 +38,11 @@ from flocknode.protocol.effects import (
     Submit,
 )
 from flocknode.protocol.events import ChainAdvanced, DeltaMasked, Event, MasksSummed
+from flocknode.protocol.evidence import UNPRICED, SeedAnswer, accepted_statement, levels_of
 from flocknode.protocol.ledger import IncludeSet, ProposeModel
-from flocknode.protocol.proofs import UNPRICED, SeedAnswer, accepted_statement, levels_of
+from flocknode.protocol.proofs import AskTree
 from flocknode.protocol.round import RoundMachine
 from flocknode.protocol.seating import Seating
-from flocknode.protocol.verdicts import AskTree
 
 
 class Lie(StrEnum):

@@ -5,14 +5,8 @@ from typing import Final
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, climb, fold, leaf_node, seal_root
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.primitives import Digest
-from flocknode.protocol.verdicts import (
-    AnswerTree,
-    AskTree,
-    CloseQuestion,
-    QuestionUnanswered,
-    TreeAnswered,
-    TreeQuestioned,
-)
+from flocknode.protocol.proofs import AnswerTree, AskTree, CloseQuestion
+from flocknode.protocol.verdicts import QuestionUnanswered, TreeAnswered, TreeQuestioned
 from flocknode.sim import schedule, stakes
 from flocknode.sim.abi import CallReverted, keccak_words, require
 from flocknode.sim.duties import count_asked, require_bond
@@ -135,7 +129,7 @@ def _require_node(question: Question, call: AskTree) -> None:
     if not any(call.node):
         require(width == 1 and not call.path, "DutyManagerNode")
         return
-    require(len(call.path) == path_length(call.index, width), "DutyManagerLength")
+    require(len(call.path) == path_length(call.index, width), "TreesLength")
     top = climb(call.node, call.index, width, call.path)
     assert top is not None
     is_under = seal_root(question.kind, question.byte_length, top) == question.root

@@ -23,10 +23,8 @@ from flocknode.messages.statements import (
 from flocknode.model.stages import Aggregate
 from flocknode.model.terms import IntegerTerms
 from flocknode.primitives import Address, Digest
-from flocknode.protocol.verdicts import (
+from flocknode.protocol.proofs import (
     EvidenceSlot,
-    Offence,
-    OffenceProven,
     ProposalStatement,
     ProveAggregate,
     ProveBadInclusion,
@@ -34,8 +32,8 @@ from flocknode.protocol.verdicts import (
     ProveStep,
     Punish,
     SummedHeader,
-    ValidatorSlashed,
 )
+from flocknode.protocol.verdicts import Offence, OffenceProven, ValidatorSlashed
 from flocknode.sim import schedule, stakes
 from flocknode.sim.abi import CallReverted, bits, keccak_words, require
 from flocknode.sim.evidence import (
@@ -259,7 +257,7 @@ def _add_batch(attempt: Round, terms: IntegerTerms, call: ProveAggregate) -> tup
     width = -(-included // span)
     node = climb(top_of(records, RECORD_BYTES), call.first >> call.level, width, call.path)
     if node is None:
-        raise CallReverted("SlashingManagerLength")
+        raise CallReverted("TreesLength")
     root = seal_root(TreeKind.INCLUSION, RECORD_BYTES * included, node)
     require(root == attempt.accepted.inclusion_root, "TreesWrongRoot")
     total = sum(

@@ -1,6 +1,6 @@
 """Which rule of the slashing and the duty manager a call goes to."""
 
-from flocknode.protocol.verdicts import (
+from flocknode.protocol.proofs import (
     Accuse,
     AnswerDemand,
     AnswerTree,

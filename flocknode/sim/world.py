@@ -56,8 +56,8 @@ from flocknode.protocol.events import (
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import Call, LedgerEvent, OpenRound, Reveal
+from flocknode.protocol.proofs import Accuse, AskTree, DemandSeed, OpenChallenge
 from flocknode.protocol.roster import Roster, RosterEntry
-from flocknode.protocol.verdicts import Accuse, AskTree, DemandSeed, OpenChallenge
 from flocknode.sim.abi import CallReverted
 from flocknode.sim.ledger import SimulatedLedger
 from flocknode.sim.liars import Plot

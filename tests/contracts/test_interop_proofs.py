@@ -10,17 +10,33 @@ from flocknode.aggregation.step import server_step
 from flocknode.chain.deploy import CHALLENGE_BOND
 from flocknode.chain.errors import CallReverted
 from flocknode.crypto.merkle import TreeKind, tree_opening, tree_root
+from flocknode.messages.statements import RECORD_BYTES
 from flocknode.model.stages import Aggregate
+from flocknode.primitives import ZERO_DIGEST, Digest
 from flocknode.protocol.ledger import CommitteeDrawn, LedgerEvent
-from flocknode.protocol.verdicts import (
-    ColumnOpened,
-    Offence,
-    OffenceProven,
+from flocknode.protocol.proofs import (
+    Accuse,
+    AnswerDemand,
+    AnswerTree,
+    AskTree,
+    CloseQuestion,
+    DemandSeed,
     OpenChallenge,
-    ProposalStruck,
+    OpenCommitment,
     ProveStep,
     Punish,
     SetStatement,
+)
+from flocknode.protocol.verdicts import (
+    AttemptReleased,
+    ColumnOpened,
+    CommitmentOpened,
+    Offence,
+    OffenceProven,
+    ProposalStruck,
+    SeedAnswered,
+    TreeAnswered,
+    TreeQuestioned,
     ValidatorSlashed,
 )
 from tests.contracts.test_chain_ledger import PLAN, Network, draw, ledger_of, pass_time, set_up
@@ -51,7 +67,7 @@ class ChainWorld(TruthfulWorld):
 
 
 async def test_the_bytecode_judges_what_python_computes(bench):
-    terms = replace(TERMS, windows=replace(TERMS.windows, finality=1, demand=2, view=60))
+    terms = replace(TERMS, windows=replace(TERMS.windows, finality=1, demand=30, view=60))
     model = MODEL.tobytes()
     plan = replace(PLAN, terms=terms, model_root=tree_root(TreeKind.MODEL, model))
     network = await set_up(bench, plan)
@@ -69,9 +85,19 @@ async def test_the_bytecode_judges_what_python_computes(bench):
             await apply(call)
         assert caught.value.error == reason
 
-    include = world.inclusion(seats=EVERYBODY)
+    include = world.inclusion(seats=EVERYBODY & ~(1 << 7))
     await apply(include)
     world.place.accepted = include
+
+    # A demanded seed.
+    await apply(DemandSeed(TASK, 7, 2, CHALLENGE_BOND), seat=7)
+    others = world.commitments(2)
+    del others[COLUMN]
+    opening = tree_opening(world.records(63), 2, RECORD_BYTES)
+    answer = AnswerDemand(TASK, 2, opening, tuple(others), world.seed(2, COLUMN))
+    answered, released = await apply(answer)
+    assert answered == SeedAnswered(TASK, 0, 0, 2, COLUMN, Digest(world.seed(2, COLUMN)))
+    assert released == AttemptReleased(TASK, 0, 0, 0)
     await pass_time(bench, terms.windows.demand + terms.windows.finality)
 
     # The step, at words with either sign, floors and all.
@@ -122,3 +148,28 @@ async def test_the_bytecode_judges_what_python_computes(bench):
     (slashed,) = [e for e in await apply(Punish(*words)) if isinstance(e, ValidatorSlashed)]
     assert slashed.conviction == kinds[OffenceProven].conviction
     assert slashed.amount == 500 * 10**18
+
+    # A commitment that a silent seat opens.
+    await pass_time(bench, terms.windows.roots)
+    (accused,) = await apply(Accuse(TASK, 0, CHALLENGE_BOND))
+    assert (accused.seat, accused.deadline > 0) == (0, True)
+    root = world.mask_root(0)
+    (opened,) = await apply(OpenCommitment(TASK, 0, root, world.mask_root_signature(0, root)))
+    assert opened == CommitmentOpened(TASK, 0, 0, 0, 0, root)
+
+    # A question that is answered, and one that is not.
+    it = world.statement(view=terms.views, seats=0b1111101)
+    await apply(world.proposed_call(it))
+    ask = AskTree(replace(it, signatures=()), 3, 0, 0, ZERO_DIGEST, (), CHALLENGE_BOND)
+    question = _only(await apply(ask), TreeQuestioned).question
+    answered = _only(await apply(AnswerTree(question, world.aggregate())), TreeAnswered)
+    assert answered.answer == world.aggregate()
+    question = _only(await apply(ask), TreeQuestioned).question
+    await pass_time(bench, terms.windows.finality + terms.windows.view)
+    events = await apply(CloseQuestion(question))
+    assert _only(events, ProposalStruck).next_view == 2 * terms.views
+
+
+def _only(events: list[LedgerEvent], kind: type):
+    (event,) = [event for event in events if isinstance(event, kind)]
+    return event

@@ -4,13 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from flocknode.messages.statements import Context, Include, Propose
+from flocknode.messages.statements import (
+    Context,
+    Header,
+    Include,
+    MaskRoot,
+    Propose,
+    SeatKey,
+    Statement,
+)
 
 SOURCE = Path(__file__).resolve().parents[2] / "contracts" / "src" / "libraries" / "Statements.sol"
 
 
-@pytest.mark.parametrize("statement", [Context, Include, Propose])
+@pytest.mark.parametrize("statement", [Context, Header, Include, MaskRoot, Propose, SeatKey])
 def test_type_strings_agree_word_for_word(
-    statement: type[Context] | type[Include] | type[Propose],
+    statement: type[Statement],
 ) -> None:
     assert f'"{statement.TYPE}"' in SOURCE.read_text(encoding="utf-8")

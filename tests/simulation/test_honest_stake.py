@@ -11,12 +11,7 @@ from flocknode.protocol.ledger import (
     ProposeModel,
     SetAccepted,
 )
-from flocknode.protocol.verdicts import (
-    AttemptHeld,
-    ChallengeOpened,
-    DutyMissed,
-    SeatAccused,
-)
+from flocknode.protocol.verdicts import AttemptHeld, ChallengeOpened, DutyMissed, SeatAccused
 from flocknode.sim.liars import Plot
 from flocknode.sim.state import Phase
 from tests.simulation.lie_world import (

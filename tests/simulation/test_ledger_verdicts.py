@@ -6,7 +6,7 @@ from flocknode.crypto.merkle import tree_opening
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.primitives import ZERO_DIGEST
 from flocknode.protocol.ledger import Settle
-from flocknode.protocol.verdicts import (
+from flocknode.protocol.proofs import (
     Accuse,
     AnswerDemand,
     AnswerTree,
@@ -16,12 +16,11 @@ from flocknode.protocol.verdicts import (
     CloseDemand,
     CloseQuestion,
     DemandSeed,
-    Offence,
-    OffenceProven,
     OpenCommitment,
     ProveBadInclusion,
     Punish,
 )
+from flocknode.protocol.verdicts import Offence, OffenceProven
 from flocknode.sim import schedule
 from flocknode.sim.abi import CallReverted
 from flocknode.sim.state import Phase

@@ -10,7 +10,7 @@ from flocknode.crypto.merkle import TreeKind, fold, top_of, tree_opening, tree_r
 from flocknode.messages.statements import RECORD_BYTES, Header, MaskRoot, Propose, statement_digest
 from flocknode.primitives import Digest, Wei
 from flocknode.protocol.ledger import ProposeModel
-from flocknode.protocol.verdicts import (
+from flocknode.protocol.proofs import (
     OpenChallenge,
     OpenedContribution,
     OpenSeeds,

@@ -6,7 +6,7 @@ from flocknode.node.memory import MemoryStorage
 from flocknode.node.prover import Prover
 from flocknode.primitives import Digest
 from flocknode.protocol.effects import Prepare
-from flocknode.protocol.proofs import Answer, Node, TreeAnswer
+from flocknode.protocol.evidence import Answer, Node, TreeAnswer
 from tests.consortium import consortium
 
 SEATING = consortium().seating

@@ -3,8 +3,8 @@ from flocknode.messages.statements import Include, MaskRoot, Propose, statement_
 from flocknode.protocol.chain_view import AttemptView
 from flocknode.protocol.equivocation import SlotWatch
 from flocknode.protocol.pace import RESEND_SECONDS, Pace
+from flocknode.protocol.proofs import EvidenceSlot
 from flocknode.protocol.standing import Standing
-from flocknode.protocol.verdicts import EvidenceSlot
 from tests.consortium import consortium, sign
 
 US = consortium()

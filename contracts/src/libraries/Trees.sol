@@ -27,8 +27,6 @@ library Trees {
         uint256 count = leavesOf(byteLength, leafBytes);
         if (position >= count) revert TreesPosition(position, count);
         uint256 length = position + 1 == count ? byteLength - position * leafBytes : leafBytes;
-        uint256 expected = length + 32 * pathLength(position, count);
-        if (opening.length != expected) revert TreesLength(opening.length, expected);
         bytes32 node = climb(leaf(opening[:length]), position, count, opening[length:]);
         return seal(kind, byteLength, node);
     }
@@ -46,9 +44,10 @@ library Trees {
         if (found != root) revert TreesWrongRoot(found, root);
     }
 
-    /// @dev Climb from the node at `index` of a level of `width` nodes to the top; `path` has exactly the siblings needed.
+    /// @dev Climb from the node at `index` of a level of `width` nodes to the top; refuse a path that is not of just the siblings.
     function climb(bytes32 node, uint256 index, uint256 width, bytes calldata path) internal view returns (bytes32) {
-        // The length of `path` was compared with pathLength, which walks the same way.
+        uint256 used;
+        // What is read beyond a path that is too short leads nowhere: the length is compared at the end.
         assembly ("memory-safe") {
             let at := mload(0x40)
             let next := path.offset
@@ -64,7 +63,9 @@ library Trees {
                 }
                 index := shr(1, index)
             }
+            used := sub(next, path.offset)
         }
+        if (used != path.length) revert TreesLength(path.length, used);
         return node;
     }
 
