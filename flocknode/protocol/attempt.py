@@ -308,7 +308,8 @@ class Attempt:
         check_mask_root(message, self.seating)
         statement = message.statement(self.seating.column_of(message.seat))
         self.seat.slots.note(message.seat, statement, message.signature)
-        return self.seat.unmasker.hear(message) + self._progress(now)
+        effects = self.seat.unmasker.hear(message) + self.seat.unmasker.show_dissent(message)
+        return effects + self._progress(now)
 
     def _hear_include_vote(self, message: IncludeVote, now: Seconds) -> list[Effect]:
         assert self.seat is not None

@@ -59,12 +59,17 @@ class SeatDuties:
     ) -> list[Effect]:
         """Open, propose and watch: what follows an accepted set."""
         known = final.attempt.accepted
-        effects = self.unmasker.open_if_final(known, final.timestamp) if known else []
+        # While a seed is demanded the attempt may yet abort, and then no sum may be known.
+        is_asked = final.attempt.docket.demands or tip.docket.demands
+        effects: list[Effect] = []
+        if known and not is_asked:
+            effects += self.unmasker.open_if_final(known, final.timestamp)
         if tip.proposal is None:
             if self.has_model:
                 effects += self.proposer.advance(accepted, timestamp, now)
                 effects += self.proposer.consider(accepted, timestamp)
-            effects += self.proposer.submit_if_due(accepted, timestamp, now)
+            if not tip.held:
+                effects += self.proposer.submit_if_due(accepted, timestamp, now)
         effects += self.duties.advance(tip, final.attempt, timestamp, now)
         return effects + self.challenger.advance(
             tip, final.attempt, timestamp, now, has_model=self.has_model

@@ -1,5 +1,7 @@
 """Step 7: once the set and the demand window are final, seats open their mask roots and sums."""
 
+from dataclasses import replace
+
 from flocknode.crypto.merkle import TreeKind
 from flocknode.messages.statements import MaskRoot
 from flocknode.messages.wire import MaskRootMessage
@@ -101,6 +103,14 @@ class Unmasker:
             return []
         self._held.add(message.root)
         return [Hold(message.root, message.vector)]
+
+    def show_dissent(self, message: MaskRootMessage) -> list[Effect]:
+        """Show all seats, once, a root that differs from a mate's: its seat may say others."""
+        mates = self._seating.column(self._seating.column_of(message.seat))
+        roots = {self._roots[mate].root for mate in mates if mate in self._roots}
+        if roots == {message.root} or not self._pace.once(("dissent", message.seat)):
+            return []
+        return [Send(others(self._seating, self._seat), replace(message, vector=b""))]
 
     def vector_held(self, root: Digest) -> None:
         self._held.add(root)

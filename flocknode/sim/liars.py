@@ -217,13 +217,19 @@ class LyingMachine:
     # Each lie: what is told instead of an effect.
 
     def equivocate(self, effect: Effect, seating: Seating) -> Iterable[Effect]:
-        """Tell every seat two mask roots."""
-        if not isinstance(effect, Send) or not isinstance(effect.message, MaskRootMessage):
-            return (effect,)
-        message = effect.message
-        other = replace(message, root=sha256(message.root), vector=b"")
-        statement = other.statement(seating.column_of(message.seat))
-        return (effect, Send(effect.peers, replace(other, signature=self.sign(statement))))
+        """Tell one half of the seats another mask root than the other."""
+        match effect:
+            case Send(peers, MaskRootMessage() as message) if self._is_own(message, seating):
+                other = replace(message, root=sha256(message.root), vector=b"")
+                statement = other.statement(seating.column_of(message.seat))
+                half = len(peers) // 2
+                told = Send(peers[half:], replace(other, signature=self.sign(statement)))
+                return (Send(peers[:half], message), told)
+            case _:
+                return (effect,)
+
+    def _is_own(self, message: MaskRootMessage, seating: Seating) -> bool:
+        return message.seat == seating.seat_of(self._key.address)
 
     def forge_set(self, effect: Effect, seating: Seating) -> Iterable[Effect]:
         """Submit a set whose first record no trainer signed, by the colluders alone."""

@@ -327,8 +327,7 @@ class World:
             case Submit(call):
                 self._submit(node, call)
             case SubmitAll(calls):
-                for call in calls:
-                    self._submit(node, call)
+                all(self._submit(node, call) for call in calls)
             case Prepare():
                 return [node.prover.prepare(effect)]
             case Fetch():
@@ -411,7 +410,8 @@ class World:
         self.deltas[round_, node.name] = delta
         self._schedule(self.random.uniform(0.02, 0.4), node, Trained(round_, model_root))
 
-    def _submit(self, node: SimulatedNode, call: Call) -> None:
+    def _submit(self, node: SimulatedNode, call: Call) -> bool:
+        """Tell whether the chain took the call."""
         preimage = None
         if isinstance(call, Reveal):
             tip = self.ledger.state.members[self.validators.index(node)].tip
@@ -423,6 +423,8 @@ class World:
             self.ledger.apply(call, node.key.address, preimage)
         except CallReverted as reverted:
             self.reverts[str(reverted)] += 1
+            return False
+        return True
 
     def _schedule(self, delay: float, node: SimulatedNode | None, event: Happening | None) -> None:
         self._order += 1

@@ -4,7 +4,8 @@ from functools import cache
 
 import pytest
 
-from flocknode.protocol.ledger import AttemptAborted, RoundSettled
+from flocknode.messages.statements import MaskRoot
+from flocknode.protocol.ledger import AttemptAborted, CommitteeDrawn, RoundSettled
 from flocknode.protocol.verdicts import DutyMissed, SeedAnswered, TreeAnswered
 from flocknode.sim.state import Phase
 from tests.simulation.lie_world import (
@@ -111,6 +112,9 @@ def test_seed_that_mates_withhold_is_given_on_chain():
 def test_seed_that_nobody_gives_aborts_the_attempt():
     world = told("withhold", "majority")
     assert {event.validator for event in all_of(world, DutyMissed)} == liars(world)
+    aborted = all_of(world, CommitteeDrawn)[0].ctx
+    opened = [s for node in world.nodes for s in node.statements if isinstance(s, MaskRoot)]
+    assert aborted not in {statement.ctx for statement in opened}
     assert [event.spent for event in all_of(world, AttemptAborted)] == [False]
     assert slashed(world) == {}
 
