@@ -29,6 +29,19 @@ def world_of(conspire=None, *, seed=0, rounds=1, **windows):
     return World(seed=seed, terms=terms, validators=VALIDATORS, plot=conspire)
 
 
+def telling(tell):
+    """Return a plot whose nodes put their effects through ``tell``."""
+
+    class Telling(Plot):
+        def wrap(self, machine, key, blobs):
+            told = super().wrap(machine, key, blobs)
+            handle = told.handle
+            told.handle = lambda event, now: [tell(effect) for effect in handle(event, now)]
+            return told
+
+    return Telling
+
+
 def settle_all(world):
     world.run(seconds=LIMIT_SECONDS, beyond=3.0)
     settled = [event.round for event in all_of(world, RoundSettled)]

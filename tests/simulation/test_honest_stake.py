@@ -19,6 +19,7 @@ from tests.simulation.lie_world import (
     settle_all,
     slashed,
     stakes,
+    telling,
     world_of,
 )
 from tests.simulation.round_world import all_of, until_phase
@@ -29,19 +30,6 @@ def settle_without_loss(world):
     settle_all(world)
     assert slashed(world) == {}
     assert stakes(world) == before
-
-
-def telling(tell):
-    """Return a plot whose nodes put their effects through ``tell``."""
-
-    class Telling(Plot):
-        def wrap(self, machine, key, blobs):
-            told = super().wrap(machine, key, blobs)
-            handle = told.handle
-            told.handle = lambda event, now: [tell(effect) for effect in handle(event, now)]
-            return told
-
-    return Telling
 
 
 def without_one(call):

@@ -5,9 +5,12 @@ from functools import cache
 import pytest
 
 from flocknode.messages.statements import MaskRoot
-from flocknode.protocol.ledger import AttemptAborted, CommitteeDrawn, RoundSettled
+from flocknode.protocol.effects import Submit
+from flocknode.protocol.ledger import AttemptAborted, OpenRound, RoundSettled
+from flocknode.protocol.proofs import CloseDemand
 from flocknode.protocol.verdicts import DutyMissed, SeedAnswered, TreeAnswered
 from flocknode.sim.state import Phase
+from flocknode.sim.world import TASK
 from tests.simulation.lie_world import (
     assert_one_set_was_struck_and_settled,
     assert_the_settled_models_are_right,
@@ -17,6 +20,7 @@ from tests.simulation.lie_world import (
     settle_all,
     slashed,
     stakes,
+    telling,
     world_of,
 )
 from tests.simulation.round_world import all_of, until_phase
@@ -112,9 +116,6 @@ def test_seed_that_mates_withhold_is_given_on_chain():
 def test_seed_that_nobody_gives_aborts_the_attempt():
     world = told("withhold", "majority")
     assert {event.validator for event in all_of(world, DutyMissed)} == liars(world)
-    aborted = all_of(world, CommitteeDrawn)[0].ctx
-    opened = [s for node in world.nodes for s in node.statements if isinstance(s, MaskRoot)]
-    assert aborted not in {statement.ctx for statement in opened}
     assert [event.spent for event in all_of(world, AttemptAborted)] == [False]
     assert slashed(world) == {}
 
@@ -133,3 +134,18 @@ def test_lie_whose_bytes_only_the_chain_gets_is_proven_from_the_answers(lie, off
     assert set(slashed(world)) == liars(world)
     assert len(all_of(world, TreeAnswered)) == 1
     assert_the_settled_models_are_right(world, honest_models())
+
+
+def test_no_sum_opens_while_a_demanded_seed_is_missing():
+    """The attempt may yet abort, and the next one may include others."""
+
+    def drop_closings(effect):
+        is_closing = isinstance(effect, Submit) and isinstance(effect.call, CloseDemand)
+        return Submit(OpenRound(TASK)) if is_closing else effect
+
+    world = plotted_world("withhold", "majority", plot=telling(drop_closings))
+    until_phase(world, Phase.DEMANDED)
+    world.run(seconds=10.0)
+    assert world.ledger.round_of(TASK).phase is Phase.DEMANDED
+    opened = [s for node in world.nodes for s in node.statements if isinstance(s, MaskRoot)]
+    assert opened == []
