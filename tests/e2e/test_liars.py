@@ -5,7 +5,7 @@ from tests.e2e.demo_process import run_demo
 
 def test_column_that_lies_about_its_sum_is_slashed_and_the_right_model_settles() -> None:
     demo = run_demo(
-        *("--rounds", "1", "--trainers", "4", "--validators", "10"),
+        *("--rounds", "1", "--trainers", "3", "--validators", "9"),
         *("--liar", "mask", "--colluding", "majority"),
     )
     assert demo.code == 0, demo.stderr[-3000:]

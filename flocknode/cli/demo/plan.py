@@ -19,8 +19,17 @@ FINALITY_BLOCKS = 2
 WINDOWS = Windows(collect=8, settle=2, view=6, demand=1, roots=4, challenge=1, abort=4, finality=0)
 """Two blocks of finality are under half a second, so the allowance in whole seconds is zero."""
 
-DISPUTED = replace(WINDOWS, view=3, demand=4, roots=2, challenge=9)
-"""With a liar among the nodes: time for demands, questions and accusations to be answered."""
+DISPUTED = replace(WINDOWS, view=3, roots=2, challenge=5)
+"""With a liar among the nodes: time to pull what it says, and to prove it wrong."""
+
+PATIENT = {
+    Lie.INCLUSION: {"demand": 4},
+    Lie.WITHHOLD: {"demand": 4},
+    Lie.TREE: {"challenge": 9},
+    Lie.SILENT: {"challenge": 9},
+}
+"""What takes longer to show: a set is disproved and a seed demanded before the demand end, bytes are
+asked for once pulls have failed, a seat is accused once it was silent for a while."""
 
 EPOCH_ROUNDS = 3
 ATTEMPTS_MAX = 3
@@ -52,7 +61,9 @@ class DemoOptions:
 
     @property
     def windows(self) -> Windows:
-        return DISPUTED if self.liar else WINDOWS
+        if self.liar is None:
+            return WINDOWS
+        return replace(DISPUTED, **PATIENT.get(Lie(self.liar), {}))
 
     @property
     def trainers_min(self) -> int:
