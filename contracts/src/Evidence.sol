@@ -96,8 +96,11 @@ abstract contract Evidence is Domain {
     function _idsOf(Case memory c, uint256 seats) internal pure returns (uint256[] memory ids) {
         ids = new uint256[](Committee.count(seats));
         uint256 next = 0;
-        for (uint256 seat = 0; next < ids.length; ++seat) {
-            if ((seats >> seat) & 1 == 1) ids[next++] = _idAt(c, seat);
+        unchecked {
+            // `seats` has as many bits as `ids` places.
+            for (uint256 seat = 0; next < ids.length; ++seat) {
+                if ((seats >> seat) & 1 == 1) ids[next++] = _idAt(c, seat);
+            }
         }
     }
 

@@ -28,6 +28,7 @@ library Step {
         uint256 bytesEach = width >> 3;
         bytes calldata data = leaf[index * bytesEach:(index + 1) * bytesEach];
         unchecked {
+            // `i` counts down to zero.
             for (uint256 i = bytesEach; i > 0; --i) {
                 word = word << 8 | uint8(data[i - 1]);
             }

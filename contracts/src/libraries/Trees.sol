@@ -24,9 +24,15 @@ library Trees {
         view
         returns (bytes32)
     {
+        // A root binds 64 bits of length: a longer one would pass for another.
+        if (byteLength > type(uint64).max) revert TreesLength(byteLength, type(uint64).max);
         uint256 count = leavesOf(byteLength, leafBytes);
         if (position >= count) revert TreesPosition(position, count);
-        uint256 length = position + 1 == count ? byteLength - position * leafBytes : leafBytes;
+        uint256 length = leafBytes;
+        unchecked {
+            // All leaves before the last one are whole.
+            if (position + 1 == count) length = byteLength - position * leafBytes;
+        }
         bytes32 node = climb(leaf(opening[:length]), position, count, opening[length:]);
         return seal(kind, byteLength, node);
     }
@@ -80,7 +86,10 @@ library Trees {
     }
 
     function leavesOf(uint256 byteLength, uint256 leafBytes) internal pure returns (uint256) {
-        return (byteLength + leafBytes - 1) / leafBytes;
+        unchecked {
+            // Both are below 2^65.
+            return (byteLength + leafBytes - 1) / leafBytes;
+        }
     }
 
     /// @dev Return the node over neighbouring nodes, which are overwritten.
