@@ -99,8 +99,8 @@ class Prover:
             for member, seed in zip(request.chosen.members, seeds, strict=True)
         )
         openings = (used.opening, tree_opening(own, used.number))
-        liars = (request.liars, request.liar_signatures)
-        return (OpenSeeds(request.proposal, column, group, contributions, *openings, *liars),)
+        signed = (request.signers, request.signatures)
+        return (OpenSeeds(request.proposal, column, group, contributions, *openings, *signed),)
 
     def _aggregate(self, seating: Seating, request: AggregateProof) -> tuple[Call, ...]:
         terms, proposal = seating.terms.integers, request.proposal

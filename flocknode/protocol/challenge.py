@@ -198,14 +198,14 @@ class Challenger:
         if not self._unmasker.holds_all((used,)) and not answers:
             length = self._seating.vector_bytes
             return self._fetch(used, TreeKind.MASK_SUM, length, proposal.seats, now)
-        liars = self._unmasker.signatures_of(self._column, used, accepted)
+        signed = self._unmasker.signatures_of(self._column, used, accepted)
         proof = MaskProof(
             accepted_statement(proposal),
             chosen,
             self._column,
             mine.root,
-            sum(1 << seat for seat in liars),
-            tuple(liars.values()),
+            sum(1 << seat for seat in signed),
+            tuple(signed.values()),
             answers,
         )
         calls = self._prepared.get(proof)

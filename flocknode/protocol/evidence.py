@@ -34,9 +34,9 @@ class MaskProof:
     chosen: InclusionSet
     column: int
     own_root: Digest
-    liars: int
+    signers: int
     """Bitmap of the column's seats whose MASK_ROOT names the proposal's root."""
-    liar_signatures: tuple[bytes, ...]
+    signatures: tuple[bytes, ...]
     answers: tuple[Answer, ...] = ()
 
 

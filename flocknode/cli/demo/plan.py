@@ -28,8 +28,8 @@ PATIENT = {
     Lie.TREE: {"challenge": 9},
     Lie.SILENT: {"challenge": 9},
 }
-"""What takes longer to show: a set is disproved and a seed demanded before the demand end, bytes are
-asked for once pulls have failed, a seat is accused once it was silent for a while."""
+"""What takes longer: a set is disproved and a seed demanded before the demand end, bytes are asked
+for once pulls have failed, a seat is accused once it was silent for a while."""
 
 EPOCH_ROUNDS = 3
 ATTEMPTS_MAX = 3
