@@ -39,6 +39,7 @@ class DutyWatch:
         self._standing = standing
         self._pace = pace
         self._answers: dict[ProofRequest, tuple[Call, ...]] = {}
+        self._known: InclusionSet | None = None
 
     def advance(
         self, tip: AttemptView, final: AttemptView, timestamp: int, now: Seconds
@@ -52,6 +53,10 @@ class DutyWatch:
             is_patient = self._pace.after("silence", now, 2 * RESEND_SECONDS)
             if is_patient and timestamp >= self._seating.root_deadline(accepted.accepted_at):
                 effects += self._accuse(accepted, tip, now)
+        docket = tip.docket
+        is_signer = accepted.seats >> self._seat & 1
+        if is_signer and not (docket.demands or docket.given or final.docket.demands):
+            return effects
         known = self._known_set(accepted)
         if known is None:
             return effects
@@ -102,9 +107,11 @@ class DutyWatch:
 
     def _known_set(self, accepted: SetAccepted) -> InclusionSet | None:
         """Return the accepted set if its headers are known here, seeds or not."""
-        members = self._attester.known_of(accepted.trainers)
-        known = form_set(members, self._seating)
-        return known if known and known.root == accepted.inclusion_root else None
+        if self._known is None or self._known.root != accepted.inclusion_root:
+            members = self._attester.known_of(accepted.trainers)
+            self._known = form_set(members, self._seating)
+        is_same = self._known is not None and self._known.root == accepted.inclusion_root
+        return self._known if is_same else None
 
     def _demand(
         self,

@@ -100,7 +100,10 @@ class Includer:
         known = self._sets.get(root)
         if known is None:
             known = form_set(self._attester.held_of(trainers), self._seating)
-        return known if known and known.root == root else None
+        if known is None or known.root != root:
+            return None
+        self._sets[root] = known
+        return known
 
     def sum_of(self, root: Digest) -> MasksSummed | None:
         return self._sums.get(root)
