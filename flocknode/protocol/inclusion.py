@@ -100,10 +100,7 @@ class Includer:
         known = self._sets.get(root)
         if known is None:
             known = form_set(self._attester.held_of(trainers), self._seating)
-        if known is None or known.root != root:
-            return None
-        self._sets[root] = known
-        return known
+        return known if known and known.root == root else None
 
     def sum_of(self, root: Digest) -> MasksSummed | None:
         return self._sums.get(root)
