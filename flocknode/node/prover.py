@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 
 from flocknode.aggregation.step import step_word
 from flocknode.crypto.masks import BLOCK_BYTES, keystream_block
-from flocknode.crypto.merkle import LEAF_BYTES, path_among, tree_level, tree_opening, tree_root
+from flocknode.crypto.merkle import (
+    LEAF_BYTES,
+    TreeKind,
+    path_among,
+    tree_level,
+    tree_opening,
+    tree_root,
+)
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.node.disputed_tree import CHILD_LEVELS, Branch, Leaf, find_difference
 from flocknode.ports import BlobStore
@@ -82,11 +89,13 @@ class Prover:
 
     def _mask(self, seating: Seating, request: MaskProof) -> tuple[Call, ...]:
         terms, column = seating.terms.integers, request.column
-        own = self._blobs.get(request.own_root)
+        own = self._get(request.own_root, TreeKind.MASK_SUM)
         seeds = self._seeds(seating, request.chosen.headers)
         if own is None or seeds is None:
             return ()
-        used = self._find(own, request.proposal.mask_roots[column], request.answers)
+        used = self._find(
+            own, request.proposal.mask_roots[column], TreeKind.MASK_SUM, request.answers
+        )
         if not isinstance(used, Leaf):
             return _ask(request.proposal, column, used)
         group = used.at // GROUP_BYTES
@@ -104,12 +113,12 @@ class Prover:
 
     def _aggregate(self, seating: Seating, request: AggregateProof) -> tuple[Call, ...]:
         terms, proposal = seating.terms.integers, request.proposal
-        right = self._blobs.get(request.right_root)
-        vectors = self._all(request.chosen.vectors)
-        sums = self._all(proposal.mask_roots)
+        right = self._get(request.right_root, TreeKind.AGGREGATE)
+        vectors = self._all(request.chosen.vectors, TreeKind.MASKED_VECTOR)
+        sums = self._all(proposal.mask_roots, TreeKind.MASK_SUM)
         if right is None or vectors is None or sums is None:
             return ()
-        wrong = self._find(right, proposal.aggregate_root, request.answers)
+        wrong = self._find(right, proposal.aggregate_root, TreeKind.AGGREGATE, request.answers)
         if not isinstance(wrong, Leaf):
             return _ask(proposal, seating.terms.columns, wrong)
         size = terms.width // 8
@@ -124,12 +133,12 @@ class Prover:
 
     def _step(self, seating: Seating, request: StepProof) -> tuple[Call, ...]:
         terms, proposal = seating.terms.integers, request.proposal
-        right = self._blobs.get(request.right_root)
-        before = self._blobs.get(seating.drawn.model_root)
-        aggregate = self._blobs.get(proposal.aggregate_root)
+        right = self._get(request.right_root, TreeKind.MODEL)
+        before = self._get(seating.drawn.model_root, TreeKind.MODEL)
+        aggregate = self._get(proposal.aggregate_root, TreeKind.AGGREGATE)
         if right is None or before is None or aggregate is None:
             return ()
-        wrong = self._find(right, proposal.model_root, request.answers)
+        wrong = self._find(right, proposal.model_root, TreeKind.MODEL, request.answers)
         if not isinstance(wrong, Leaf):
             return _ask(proposal, seating.terms.columns + 1, wrong)
         coordinate, size = wrong.at // MODEL_WORD_BYTES, terms.width // 8
@@ -153,12 +162,14 @@ class Prover:
             ),
         )
 
-    def _find(self, own: bytes, root: Digest, answers: tuple[Answer, ...]) -> Leaf | Branch | None:
-        return find_difference(own, self._blobs.get(root), answers)
+    def _find(
+        self, own: bytes, root: Digest, kind: TreeKind, answers: tuple[Answer, ...]
+    ) -> Leaf | Branch | None:
+        return find_difference(own, self._get(root, kind), answers)
 
     def _record(self, seating: Seating, request: RecordProof) -> tuple[Call, ...]:
         accepted = request.accepted
-        records = self._blobs.get(accepted.inclusion_root)
+        records = self._get(accepted.inclusion_root, TreeKind.INCLUSION, RECORD_BYTES)
         if records is None:
             return ()
         bad = find_bad_record(seating, accepted, records)
@@ -181,8 +192,8 @@ class Prover:
 
     def _answer(self, request: TreeAnswer) -> tuple[Call, ...]:
         node = request.node
-        data = self._blobs.get(node.root)
-        if data is None or tree_root(node.kind, data, node.leaf_bytes) != node.root:
+        data = self._get(node.root, node.kind, node.leaf_bytes)
+        if data is None:
             return ()
         if node.level == 0:
             start = node.index * node.leaf_bytes
@@ -203,8 +214,14 @@ class Prover:
         task = seating.drawn.task
         return (AnswerDemand(task, request.position, path, others, seeds[0]),)
 
-    def _all(self, roots: Sequence[Digest]) -> list[bytes] | None:
-        found = [data for root in roots if (data := self._blobs.get(root)) is not None]
+    def _get(self, root: Digest, kind: TreeKind, leaf_bytes: int = LEAF_BYTES) -> bytes | None:
+        """Return bytes that are here and what their root says: a spoilt disk proves nothing."""
+        data = self._blobs.get(root)
+        is_intact = data is not None and tree_root(kind, data, leaf_bytes) == root
+        return data if is_intact else None
+
+    def _all(self, roots: Sequence[Digest], kind: TreeKind) -> list[bytes] | None:
+        found = [data for root in roots if (data := self._get(root, kind)) is not None]
         return found if len(found) == len(roots) else None
 
 

@@ -22,7 +22,16 @@ from flocknode.protocol.proofs import (
 )
 from tests.consortium import DRAWN_AT, consortium
 
-US = consortium()
+
+def starting_from(model):
+    """Return the consortium with a model that its attempt starts from."""
+    us = consortium()
+    drawn = replace(us.seating.drawn, model_root=tree_root(TreeKind.MODEL, model))
+    return replace(us, seating=replace(us.seating, drawn=drawn))
+
+
+MODEL = bytes(4 * consortium().terms.integers.words)
+US = starting_from(MODEL)
 TERMS = US.terms.integers
 CHOSEN = US.set_of(0, 1, 2, 3)
 ACCEPTED = US.accepted(CHOSEN, DRAWN_AT)
@@ -46,7 +55,6 @@ def sums():
 
 RIGHT = [words.astype("<u2").tobytes() for words in sums()]
 AGGREGATE = (sum(map(ring, VECTORS)) - sum(map(ring, RIGHT))).astype("<u2").tobytes()
-MODEL = bytes(4 * TERMS.words)
 NEXT = (
     server_step(np.frombuffer(MODEL, "<i4"), Aggregate(ring(AGGREGATE)), ACCEPTED.weight, TERMS)
     .astype("<i4")
@@ -67,7 +75,7 @@ class Shelf:
         for vector in VECTORS:
             self.put(vector, TreeKind.MASKED_VECTOR)
         self.roots = tuple(self.put(data, TreeKind.MASK_SUM) for data in RIGHT)
-        self.blobs.put(US.seating.drawn.model_root, MODEL)
+        self.put(MODEL, TreeKind.MODEL)
 
     def put(self, data, kind, leaf_bytes=1024):
         root = tree_root(kind, data, leaf_bytes)
@@ -100,6 +108,17 @@ def test_wrong_mask_sum_is_opened_at_the_group_that_differs():
 def test_seat_whose_own_sum_is_wrong_opens_no_seed():
     shelf = Shelf()
     assert shelf.calls(mask_proof(shelf, RIGHT[COLUMN], spoilt(RIGHT[COLUMN]))) == ()
+
+
+@pytest.mark.parametrize("which", ["used", "own"])
+def test_seat_whose_disk_spoilt_a_sum_opens_no_seed(which):
+    shelf = Shelf()
+    proof = mask_proof(shelf, spoilt(RIGHT[COLUMN], 70), RIGHT[COLUMN])
+    root = proof.own_root if which == "own" else proof.proposal.mask_roots[COLUMN]
+    held = shelf.blobs.get(root)
+    shelf.blobs.discard(root)
+    shelf.blobs.put(root, spoilt(held, 3))
+    assert not any(isinstance(call, OpenSeeds) for call in shelf.calls(proof))
 
 
 def test_no_seed_leaves_once_one_is_gone():
