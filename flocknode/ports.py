@@ -41,6 +41,7 @@ class Network(Protocol):
         length: int,
         holders: Sequence[PeerId],
         draft: "Draft",
+        leaf_bytes: int,
     ) -> None:
         """Pull what ``draft`` lacks of the ``length`` bytes under ``root``, and check it.
 

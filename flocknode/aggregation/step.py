@@ -47,6 +47,15 @@ def server_step(
     return stepped
 
 
+def step_word(model: int, total: int, weight_sum: int, terms: IntegerTerms) -> int:
+    """Return one word of ``server_step`` in plain integers, as a contract computes it."""
+    limit = weight_sum * terms.tau // terms.weight_max
+    clamped = min(limit, max(-limit, total))
+    half = terms.denominator * weight_sum
+    moved = model + (2 * terms.numerator * clamped + half) // (2 * half)
+    return min(int(_INT32.max), max(int(_INT32.min), moved))
+
+
 def model_root(words: NDArray[np.int32]) -> Digest:
     """Return the root that names a model: the tree over its little-endian int32 words."""
     assert words.dtype.itemsize == 4

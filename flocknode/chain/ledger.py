@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import trio
@@ -19,7 +20,9 @@ from flocknode.chain.sender import Receipt, Sender
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import ConfigurationError
 from flocknode.ports import Outbox
+from flocknode.primitives import Wei
 from flocknode.protocol.ledger import Call, ChainProgress, Reveal
+from flocknode.protocol.proofs import Accuse, AskTree, DemandSeed, OpenChallenge
 
 SHARED_CALL_SECONDS_MAX = 3.0
 """Deadline of a call that another endpoint can answer instead."""
@@ -44,6 +47,7 @@ class ChainLedger:
         self._onion = onion
         self._reveal = trio.Lock()
         self._validator: int | None = None
+        self._bonds: dict[str, Wei] = {}
         self.sender = Sender(
             client, heads, key, deployment.chain_id, self._bindings.artifacts, outbox
         )
@@ -76,7 +80,17 @@ class ChainLedger:
         """
         if isinstance(call, Reveal):
             return await self._answer(call)
+        if isinstance(call, OpenChallenge | DemandSeed | Accuse | AskTree):
+            call = replace(call, bond=await self._bond_of(call))
         return await self.sender.transact(self._bindings.encode(call))
+
+    async def _bond_of(self, call: OpenChallenge | DemandSeed | Accuse | AskTree) -> Wei:
+        """Ask the contract once what such a call must bring."""
+        contract = "SlashingManager" if isinstance(call, OpenChallenge) else "DutyManager"
+        if contract not in self._bonds:
+            (bond,) = await self._reader.view(contract, "bond")
+            self._bonds[contract] = Wei(bond)
+        return self._bonds[contract]
 
     async def _answer(self, call: Reveal) -> Receipt:
         """Reveal the layer under the present tip, one request after the other."""

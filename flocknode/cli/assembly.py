@@ -25,7 +25,7 @@ from flocknode.messages.verdict import Verdict
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryStorage
 from flocknode.node.recollection import Recollection
-from flocknode.node.service import TOPIC, NodeService
+from flocknode.node.service import TOPIC, Machine, NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
 from flocknode.p2p.identity import parse_address, peer_of
@@ -58,7 +58,7 @@ class Node:
     key: SigningKey
     network: Network
     storage: Storage | MemoryStorage
-    machine: RoundMachine
+    machine: Machine
     vault: Vault
     judge: "Judge"
     pool: TrainerPool | None

@@ -52,6 +52,14 @@ def demo(
     keep: Annotated[Path | None, typer.Option(help="Keep the run, for audits, here.")] = None,
     suite: Annotated[str, typer.Option(help="Seals seeds: x25519, mlkem768-x25519.")] = "x25519",
     port: Annotated[int, typer.Option(help="First port; 0 takes free ones.")] = 0,
+    liar: Annotated[
+        str | None,
+        typer.Option(
+            help="A lie to be told: equivocate, inclusion, mask, aggregate, step, tree, silent "
+            "or withhold."
+        ),
+    ] = None,
+    colluding: Annotated[str, typer.Option(help="Liars: minority or majority.")] = "minority",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks and log lines.")] = False,
 ) -> None:
@@ -71,6 +79,8 @@ def demo(
         keep,
         port,
         suite,
+        liar,
+        colluding,
     )
     output = Output(as_json=as_json)
     _exit(_guarded(partial(_demo, options, output, debug=debug), output, debug=debug))

@@ -75,7 +75,22 @@ def tree_path(
     level = _leaves(_view(data), leaf_bytes)
     if not 0 <= index < len(level):
         raise TreeError(f"no leaf {index} among {len(level)}")
-    path = []
+    return path_among(level, index)
+
+
+def tree_level(
+    data: bytes | memoryview, level: int, leaf_bytes: int = LEAF_BYTES
+) -> tuple[Digest, ...]:
+    """Return all nodes ``level`` levels above the leaves; at the top there is one."""
+    nodes = _leaves(_view(data), leaf_bytes)
+    for _ in range(level):
+        nodes = _parents(nodes)
+    return tuple(map(Digest, nodes))
+
+
+def path_among(nodes: Sequence[bytes], index: int) -> tuple[Digest, ...]:
+    """Return the siblings from node ``index`` of a whole level up to the node over all of it."""
+    level, path = list(nodes), []
     while len(level) > 1:
         if index ^ 1 < len(level):
             path.append(Digest(level[index ^ 1]))

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -20,6 +20,8 @@ from flocknode.errors import FlockError
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
+from flocknode.messages.wire import Message
+from flocknode.node.prover import Prover
 from flocknode.node.recollection import Recollection
 from flocknode.node.vault import BytesGone, Vault
 from flocknode.ports import BlobStore, Consent, Heard, Journal, Ledger, Network, Signer, Trainer
@@ -37,6 +39,7 @@ from flocknode.protocol.effects import (
     Offer,
     OpenCapsule,
     Penalise,
+    Prepare,
     Publish,
     Recall,
     Remember,
@@ -45,7 +48,9 @@ from flocknode.protocol.effects import (
     ServeMaskSum,
     Sign,
     Submit,
+    SubmitAll,
     SumMasks,
+    TakeSeed,
     Train,
 )
 from flocknode.protocol.events import (
@@ -62,7 +67,6 @@ from flocknode.protocol.events import (
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import Call
-from flocknode.protocol.round import RoundMachine
 from flocknode.protocol.seating import Seating
 
 TICK_SECONDS = 0.25
@@ -85,12 +89,28 @@ Answer = TypeVar("Answer", bound=Event)
 Kept = TypeVar("Kept")
 
 
+class Machine(Protocol):
+    """What the service drives: a ``RoundMachine``."""
+
+    @property
+    def trainers(self) -> frozenset[PeerId]:
+        """Peers of the roster."""
+
+    @property
+    def contributions(self) -> int:
+        """Number of trainers whose contribution this node's seat holds."""
+
+    def handle(self, event: Event, now: Seconds) -> list[Effect]: ...
+
+    def judge(self, message: Message) -> None: ...
+
+
 class NodeService:
-    """Runs one :class:`RoundMachine` against its ports."""
+    """Runs one machine against its ports."""
 
     def __init__(
         self,
-        machine: RoundMachine,
+        machine: Machine,
         *,
         task: int,
         domain: Domain,
@@ -115,6 +135,7 @@ class NodeService:
         self._ledger = ledger
         self._signer = signer
         self._vault = vault
+        self._prover = Prover(blobs, vault.seeds_of)
         self._blobs = blobs
         self._journal = journal
         self._consent = consent
@@ -170,9 +191,13 @@ class NodeService:
             case Sign(statement):
                 return await self._sign(statement)
             case Submit(call):
-                nursery.start_soon(self._submit, call)
-            case Fetch(root, kind, length, holders):
-                nursery.start_soon(self._fetch, root, TreeKind(kind), length, holders)
+                nursery.start_soon(self._submit, (call,))
+            case SubmitAll(calls):
+                nursery.start_soon(self._submit, calls)
+            case Prepare():
+                nursery.start_soon(self._compute_in_thread, self._prover.prepare, effect)
+            case Fetch():
+                nursery.start_soon(self._fetch, effect)
             case Hold(root, data):
                 self._blobs.put(root, data)
             case Offer(root, peers):
@@ -185,6 +210,8 @@ class NodeService:
                 nursery.start_soon(self._ask_consent, round_, pause)
             case OpenCapsule():
                 return self._vault.open_capsule(effect)
+            case TakeSeed():
+                return self._vault.take_seed(effect)
             case Reseal():
                 return self._vault.reseal(effect)
             case MaskDelta():
@@ -304,17 +331,18 @@ class NodeService:
             # Whoever missed it asks a seat.
             log.info("gossip: %s", error)
 
-    async def _submit(self, call: Call) -> None:
-        log.info("sends %s", type(call).__name__)
-        try:
-            await self._ledger.submit(call)
-        except FlockError as error:
-            # Calls are idempotent and their duties come round again; the chain tells the outcome.
-            log.info("%s: %s", type(call).__name__, error)
+    async def _submit(self, calls: tuple[Call, ...]) -> None:
+        for call in calls:
+            log.info("sends %s", type(call).__name__)
+            try:
+                await self._ledger.submit(call)
+            except FlockError as error:
+                # Calls are idempotent, their duties come round again; the chain tells the outcome.
+                log.info("%s: %s", type(call).__name__, error)
+                return
 
-    async def _fetch(
-        self, root: Digest, kind: TreeKind, length: int, holders: tuple[PeerId, ...]
-    ) -> None:
+    async def _fetch(self, effect: Fetch) -> None:
+        root, kind = effect.root, TreeKind(effect.kind)
         if await self._on_disk(self._blobs.get, root) is not None:
             await self._inbox.send(VectorHeld(root))
             return
@@ -322,8 +350,10 @@ class NodeService:
             return
         self._pulling.add(root)
         try:
-            draft = self._blobs.draft(root, length)
-            await self._network.fetch(root, kind, length, holders, draft)
+            draft = self._blobs.draft(root, effect.length)
+            await self._network.fetch(
+                root, kind, effect.length, effect.holders, draft, effect.leaf_bytes
+            )
         except FlockError as error:
             log.info("pull of %s: %s", root.hex()[:8], error)
             await self._inbox.send(FetchFailed(root))

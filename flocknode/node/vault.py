@@ -8,7 +8,7 @@ wait for the disk and take long for long vectors: call them in a thread.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flocknode.aggregation.ring import unmask
 from flocknode.aggregation.step import model_root, server_step
@@ -36,6 +36,7 @@ from flocknode.protocol.effects import (
     Reseal,
     ServeMaskSum,
     SumMasks,
+    TakeSeed,
 )
 from flocknode.protocol.events import (
     AggregateComputed,
@@ -143,8 +144,6 @@ class Vault:
         """Open a capsule and check its seed against the header's commitment."""
         seating = effect.seating
         secrets = self._secrets(seating)
-        trainer = seating.roster.entries[effect.index].trainer
-        column = seating.column_of(effect.seat)
         place = seating.capsule_place(effect.index, effect.seat)
         capsule = self._pulled(effect.slice, seating) if effect.slice else effect.capsule
         try:
@@ -152,12 +151,22 @@ class Vault:
             seed = open_capsule(key, capsule, place) if key else b""
         except CapsuleError:
             seed = b""
+        return self._take(effect, seed)
+
+    def take_seed(self, effect: TakeSeed) -> CapsuleOpened:
+        """Check a seed that was given on chain like one from a capsule."""
+        return self._take(effect, effect.seed)
+
+    def _take(self, effect: OpenCapsule | TakeSeed, seed: bytes) -> CapsuleOpened:
+        seating = effect.seating
+        trainer = seating.roster.entries[effect.index].trainer
+        column = seating.column_of(effect.seat)
         valid = (
             len(seed) == 32
             and seed_commitment(seating.ctx, trainer, column, seed) == effect.commitment
         )
         if valid:
-            secrets.seeds[effect.header] = seed
+            self._secrets(seating).seeds[effect.header] = seed
         return CapsuleOpened(seating.ctx, effect.header, valid)
 
     def reseal(self, effect: Reseal) -> Resealed:
@@ -171,14 +180,20 @@ class Vault:
         """Sum the keystreams of the set; the core asks only for headers whose seed opened."""
         integers = effect.seating.terms.integers
         secrets = self._secrets(effect.seating)
-        seeds = [secrets.seeds[header] for header in effect.headers if header in secrets.seeds]
-        if len(seeds) < len(effect.headers):
+        seeds = self.seeds_of(effect.seating, effect.headers)
+        if seeds is None:
             raise SecretGone("a seed of an attempt that is over")
         total = sum_masks(seeds, integers.words, integers.width)
         data = bytes(words_bytes(total.words))
         root = tree_root(TreeKind.MASK_SUM, data)
         secrets.sums[root] = data
         return MasksSummed(effect.seating.ctx, effect.inclusion_root, root, _inline(data))
+
+    def seeds_of(self, seating: Seating, headers: Sequence[Digest]) -> list[bytes] | None:
+        """Return this column's seeds of ``headers``; None once one of them is gone."""
+        held = self._secrets(seating).seeds
+        seeds = [held[header] for header in headers if header in held]
+        return seeds if len(seeds) == len(headers) else None
 
     def serve_mask_sum(self, effect: ServeMaskSum) -> None:
         """Hand a sum to the blob store, from which every peer may pull it."""

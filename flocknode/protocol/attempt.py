@@ -1,6 +1,7 @@
 """One node's duties in one attempt, wired together: who hears what, and when."""
 
 from flocknode.crypto.merkle import TreeKind
+from flocknode.crypto.sealing import sealing_key_hash
 from flocknode.messages.codec import CodecError, decode
 from flocknode.messages.statements import (
     Attestation,
@@ -31,7 +32,6 @@ from flocknode.messages.wire import (
     WantKeys,
 )
 from flocknode.primitives import Address, Digest, PeerId, Seconds
-from flocknode.protocol.attestation import Attester
 from flocknode.protocol.chain_view import AttemptView, ChainView
 from flocknode.protocol.contribution import Contributor
 from flocknode.protocol.effects import Effect, Publish, Recall, Remember
@@ -41,6 +41,7 @@ from flocknode.protocol.events import (
     ConsentGiven,
     DeltaMasked,
     MasksSummed,
+    Prepared,
     Resealed,
     SealingKeyMade,
     Signed,
@@ -60,58 +61,10 @@ from flocknode.protocol.gossip_rules import (
     open_attestations,
     require_member,
 )
-from flocknode.protocol.inclusion import Includer
 from flocknode.protocol.pace import Pace
-from flocknode.protocol.proposal import Proposer
-from flocknode.protocol.resealing import Resealer
-from flocknode.protocol.sealing_keys import KeyExchange
+from flocknode.protocol.seat import SeatDuties
 from flocknode.protocol.seating import Seating
 from flocknode.protocol.spreading import is_long, may_ask
-from flocknode.protocol.unmasking import Unmasker
-
-
-class SeatDuties:
-    """Everything that one seat does in one attempt."""
-
-    def __init__(self, seating: Seating, seat: int) -> None:
-        pace = Pace()
-        self.seating = seating
-        self.seat = seat
-        self.has_model = False
-        self.keys = KeyExchange(seating, seat, pace)
-        self.attester = Attester(seating, seat, pace)
-        self.resealer = Resealer(seating, seat, self.keys, self.attester, pace)
-        self.includer = Includer(seating, seat, self.attester, pace)
-        self.unmasker = Unmasker(seating, seat, self.includer, pace)
-        self.proposer = Proposer(seating, seat, self.includer, self.unmasker, pace)
-
-    def advance(
-        self, tip: AttemptView, final: ChainView, timestamp: int, now: Seconds
-    ) -> list[Effect]:
-        """Do what the chain and the messages so far allow, by phase."""
-        if tip.proposal:
-            return []
-        if tip.accepted:
-            accepted = final.attempt.accepted
-            opening = self.unmasker.open_if_final(accepted, final.timestamp) if accepted else []
-            effects = opening
-            if self.has_model:
-                effects += self.proposer.advance(tip.accepted, timestamp, now)
-                effects += self.proposer.consider(tip.accepted, timestamp)
-            return effects + self.proposer.submit_if_due(tip.accepted, timestamp, now)
-        if self.seating.inclusion_end <= timestamp < self.seating.abort_at:
-            return [] if self.seat in tip.roll else self.includer.answer_roll_call(now)
-        effects = self.includer.offer_if_due(timestamp, now) + self.includer.consider(timestamp)
-        return effects + self.includer.submit_if_due(timestamp, now)
-
-    def tick(self, tip: AttemptView, timestamp: int, now: Seconds) -> list[Effect]:
-        """Repeat what is still open."""
-        if tip.proposal:
-            return []
-        pulls = self.attester.fetch_attested(now)
-        if tip.accepted:
-            return pulls + self.unmasker.tick(now)
-        return pulls + self.keys.tick(now) + self.attester.tick(timestamp, now, is_open=True)
 
 
 class Attempt:
@@ -173,7 +126,7 @@ class Attempt:
         seat = self.seat
         if seat is None or accepted is None or proposal is None:
             return []
-        if self.seating.proposer_of(proposal.view) != seat.seat:
+        if seat.standing.proposer_of(proposal.view) != seat.seat:
             return []
         return [
             Publish(
@@ -239,11 +192,13 @@ class Attempt:
             return []
         effects = self.seat.attester.vector_held(root)
         self.seat.unmasker.vector_held(root)
+        self.seat.challenger.vector_held(root)
         return effects + self._collected(self.seat, now)
 
     def fetch_failed(self, root: Digest) -> list[Effect]:
         if self.seat:
             self.seat.attester.fetch_failed(root)
+            self.seat.challenger.fetch_failed(root)
         return []
 
     def vectors_lost(self, roots: tuple[Digest, ...]) -> None:
@@ -255,6 +210,13 @@ class Attempt:
             self.seat.attester.vectors_lost(roots)
             self.seat.unmasker.vectors_lost(roots)
             self.seat.proposer.vectors_lost()
+
+    def prepared(self, event: Prepared, now: Seconds) -> list[Effect]:
+        if self.seat is None:
+            return []
+        self.seat.challenger.prepared(event)
+        self.seat.duties.prepared(event)
+        return self._progress(now)
 
     def resealed(self, event: Resealed) -> list[Effect]:
         return self.seat.resealer.resealed(event) if self.seat else []
@@ -276,7 +238,7 @@ class Attempt:
         seat, seating = self.seat, self.seating
         match message:
             case SeatKeyMessage():
-                return seat.keys.hear(check_seat_key(message, seating)) if seat else []
+                return self._hear_key(message) if seat else []
             case SeatKeyBundle():
                 return self._hear_bundle(message)
             case ContributionHeader():
@@ -323,9 +285,21 @@ class Attempt:
         given = seat.attester.answer(headers, sender, now)
         return given + seat.resealer.answer(headers, sender, now)
 
+    def _hear_key(self, message: SeatKeyMessage) -> list[Effect]:
+        assert self.seat is not None
+        check_seat_key(message, self.seating)
+        self._note_key(self.seat, message)
+        return self.seat.keys.hear(message)
+
+    def _note_key(self, seat: SeatDuties, key: SeatKeyMessage) -> None:
+        statement = key.statement(sealing_key_hash(key.suite, key.key))
+        seat.slots.note(key.seat, statement, key.signature)
+
     def _hear_bundle(self, bundle: SeatKeyBundle) -> list[Effect]:
         keys = check_bundle(bundle, self.seating)
         if self.seat:
+            for key in keys:
+                self._note_key(self.seat, key)
             self.seat.keys.hear_bundle(keys)
         return self.contributor.hear_keys(keys) if self.contributor else []
 
@@ -368,17 +342,25 @@ class Attempt:
         assert self.seat is not None
         if self.seat.unmasker.knows(message):
             return self._progress(now)
-        effects = self.seat.unmasker.hear(check_mask_root(message, self.seating))
+        check_mask_root(message, self.seating)
+        statement = message.statement(self.seating.column_of(message.seat))
+        self.seat.slots.note(message.seat, statement, message.signature)
+        effects = self.seat.unmasker.hear(message) + self.seat.unmasker.show_dissent(message)
         return effects + self._progress(now)
 
     def _hear_include_vote(self, message: IncludeVote, now: Seconds) -> list[Effect]:
         assert self.seat is not None
         self.seat.includer.hear_vote(check_include_vote(message, self.seating))
+        self.seat.slots.note(message.seat, message.statement(), message.signature)
         return self._progress(now)
 
     def _hear_propose_vote(self, message: ProposeVote, now: Seconds) -> list[Effect]:
         assert self.seat is not None
         self.seat.proposer.hear_vote(check_propose_vote(message, self.seating))
+        self.seat.slots.note(message.seat, message.statement(), message.signature)
+        offer = self.seat.proposer.offered(message.view)
+        if offer:
+            self.seat.challenger.note_vote(message, offer.mask_roots)
         return self._progress(now)
 
     def _hear_proposal(self, offer: ProposeOffer, sender: PeerId, now: Seconds) -> list[Effect]:

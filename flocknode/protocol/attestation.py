@@ -145,6 +145,22 @@ class Attester:
                 held.setdefault(index, contribution)
         return tuple(held.values())
 
+    def known_of(self, trainers: int) -> tuple[ValidContribution, ...]:
+        """Return a known contribution of each of the roster bitmap, attested ones first."""
+        known = (
+            *self.contributions_of(self.attestations.attested()),
+            *self._contributions.values(),
+        )
+        first: dict[int, ValidContribution] = {}
+        for contribution in known:
+            if trainers >> contribution.header.index & 1:
+                first.setdefault(contribution.header.index, contribution)
+        return tuple(first.values())
+
+    def without_seed(self, headers: Iterable[Digest]) -> tuple[Digest, ...]:
+        """Return those of ``headers`` whose seed is not here."""
+        return tuple(header for header in headers if header not in self._opened)
+
     def attest(self, timestamp: int) -> list[Effect]:
         """Sign what is held, if it grew and the deadline has not come."""
         if timestamp >= self._seating.attest_deadline:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest, PeerId
+from flocknode.protocol.docket import DisputeEvent, Docket
 from flocknode.protocol.ledger import (
     AttemptAborted,
     BeaconRequested,
@@ -31,15 +32,28 @@ from flocknode.protocol.ledger import (
 from flocknode.protocol.verdicts import (
     AttemptHeld,
     AttemptReleased,
+    ChallengeClosed,
+    ChallengeOpened,
+    ColumnOpened,
+    CommitmentOpened,
+    DemandUnanswered,
+    OffenceProven,
     ProposalStruck,
     QuestionUnanswered,
+    SeatAccused,
     SeatsJudged,
+    SeedAnswered,
+    SeedDemanded,
     TreeAnswered,
+    TreeQuestioned,
     ValidatorSlashed,
 )
 
 BEACONS_MAX = 64
 """Beacon requests remembered; an older one is long past its deadline."""
+
+CONVICTIONS_MAX = 64
+"""Convictions remembered whose stake nobody took yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,16 @@ class AttemptView:
     """End of the challenge window once its clock stood still; 0 before."""
     ended_at: int | None = None
     """Block time of the end of the attempt before, while no other has been opened."""
+    docket: Docket = field(default_factory=Docket)
+
+    def dispute(self, event: DisputeEvent) -> "AttemptView":
+        return replace(self, docket=self.docket.apply(event))
+
+    def strike(self, event: ProposalStruck) -> "AttemptView":
+        """Return the attempt whose proposal fell."""
+        roots = self.proposal.mask_roots if self.proposal else ()
+        docket = self.docket.struck(roots, self.slashed)
+        return replace(self, proposal=None, struck=event, held=False, window_end=0, docket=docket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +125,7 @@ class ChainView:
     attempt: AttemptView = AttemptView()
     settled: RoundSettled | None = None
     paused: bool = False
+    convictions: tuple[OffenceProven, ...] = ()
 
     @property
     def terms(self) -> TaskTerms | None:
@@ -130,8 +155,11 @@ class ChainView:
                 return self._ask(BeaconRound(request, members, deadline))
             case BeaconRevealed(request, member):
                 return self._reveal(request, member)
-            case ValidatorSlashed() | TreeAnswered() | QuestionUnanswered():
-                return self
+            case ValidatorSlashed():
+                left = tuple(c for c in self.convictions if c.conviction != event.conviction)
+                return replace(self, convictions=left)
+            case TreeAnswered() | QuestionUnanswered():
+                return replace(self, attempt=self.attempt.dispute(event))
             case _:
                 return self._apply_task(event) if event.task == self.task else self
 
@@ -164,12 +192,12 @@ class ChainView:
                 return replace(self, attempt=replace(attempt, roll=roll))
             case ProposalAccepted():
                 return replace(self, attempt=replace(attempt, proposal=event, window_end=0))
-            case SeatsJudged(slashed=seats):
-                slashed = attempt.slashed | seats
-                return replace(self, attempt=replace(attempt, slashed=slashed))
+            case SeatsJudged(slashed=seats, absent=absent):
+                slashed, docket = attempt.slashed | seats, attempt.docket.judged(absent)
+                judged = replace(attempt, slashed=slashed, docket=docket)
+                return replace(self, attempt=judged)
             case ProposalStruck():
-                struck = replace(attempt, proposal=None, struck=event, held=False, window_end=0)
-                return replace(self, attempt=struck)
+                return replace(self, attempt=attempt.strike(event))
             case AttemptHeld():
                 return replace(self, attempt=replace(attempt, held=True))
             case AttemptReleased(window_end=end):
@@ -182,6 +210,23 @@ class ChainView:
                 return replace(self, paused=True)
             case TaskResumed():
                 return replace(self, paused=False)
+            case OffenceProven():
+                convictions = (*self.convictions, event)[-CONVICTIONS_MAX:]
+                return replace(self, convictions=convictions)
+            case ChallengeClosed():
+                is_ours = attempt.drawn is not None and attempt.drawn.ctx == event.ctx
+                return replace(self, attempt=attempt.dispute(event)) if is_ours else self
+            case (
+                ChallengeOpened()
+                | ColumnOpened()
+                | SeedDemanded()
+                | SeedAnswered()
+                | DemandUnanswered()
+                | SeatAccused()
+                | CommitmentOpened()
+                | TreeQuestioned()
+            ):
+                return replace(self, attempt=attempt.dispute(event))
             case _:
                 # Of the others the attempt's state does not depend on any.
                 return self

@@ -1,10 +1,12 @@
 """What a node wants done. The only way the core reaches the outside."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from flocknode.crypto.merkle import LEAF_BYTES
 from flocknode.messages.statements import Statement
 from flocknode.messages.wire import Message
 from flocknode.primitives import Digest, PeerId
+from flocknode.protocol.evidence import ProofRequest
 from flocknode.protocol.ledger import Call
 from flocknode.protocol.seating import Seating
 
@@ -54,6 +56,7 @@ class Fetch:
     kind: int
     length: int
     holders: tuple[PeerId, ...]
+    leaf_bytes: int = LEAF_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,18 @@ class OpenCapsule:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeSeed:
+    """Keep a seed that was given on chain; answered by ``CapsuleOpened``."""
+
+    seating: Seating
+    header: Digest
+    index: int
+    seat: int
+    seed: bytes = field(repr=False)
+    commitment: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Reseal:
     """Seal a held seed to a mate of the own column; answered by ``Resealed``."""
 
@@ -170,6 +185,24 @@ class ComputeAggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Find the bytes of a proof or an answer and check them as the contract will.
+
+    Answered by ``Prepared``.
+    """
+
+    seating: Seating
+    request: ProofRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAll:
+    """Send transactions one after the other, none after one that was refused."""
+
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """Keep a message that this seat relies on, or its offer, without vectors, past a restart."""
 
@@ -207,10 +240,13 @@ Effect = (
     | AskConsent
     | MaskDelta
     | OpenCapsule
+    | TakeSeed
     | Reseal
     | SumMasks
     | ServeMaskSum
     | ComputeAggregate
+    | Prepare
+    | SubmitAll
     | Remember
     | Recall
     | DestroySecrets

@@ -6,6 +6,8 @@ from flocknode.messages.statements import Statement
 from flocknode.messages.wire import Message
 from flocknode.primitives import Digest, PeerId
 from flocknode.protocol.chain_view import ChainView
+from flocknode.protocol.evidence import ProofRequest
+from flocknode.protocol.ledger import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,16 @@ class AggregateComputed:
     """Empty when it is too long to travel inline."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The calls of a proof that will hold, or of an answer."""
+
+    ctx: Digest
+    request: ProofRequest
+    calls: tuple[Call, ...]
+    """None where bytes are missing, or where nothing is wrong with what was suspected."""
+
+
 Event = (
     ChainAdvanced
     | Tick
@@ -151,4 +163,5 @@ Event = (
     | Resealed
     | MasksSummed
     | AggregateComputed
+    | Prepared
 )

@@ -31,6 +31,13 @@ class Pace:
         """Count the act as done now."""
         self._last[name] = now
 
+    def once(self, name: object) -> bool:
+        """Tell whether this was never asked before."""
+        if name in self._first:
+            return False
+        self._first[name] = Seconds(0.0)
+        return True
+
     def after(self, name: object, now: Seconds, delay: float) -> bool:
         """Tell whether ``delay`` passed since the first time that this was asked."""
         return now - self._first.setdefault(name, now) >= delay

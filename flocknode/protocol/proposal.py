@@ -11,6 +11,7 @@ from flocknode.protocol.ledger import ProposalAccepted, ProposeModel, SetAccepte
 from flocknode.protocol.pace import GRACE_SECONDS, Pace
 from flocknode.protocol.sealing_keys import others
 from flocknode.protocol.seating import Seating
+from flocknode.protocol.standing import Standing
 from flocknode.protocol.unmasking import Unmasker
 
 
@@ -24,9 +25,11 @@ class Proposer:
         includer: Includer,
         unmasker: Unmasker,
         pace: Pace,
+        standing: Standing,
     ) -> None:
         self._seating = seating
         self._seat = seat
+        self._standing = standing
         self._includer = includer
         self._unmasker = unmasker
         self._pace = pace
@@ -49,7 +52,7 @@ class Proposer:
             wanted = self._unmasker.fetch_missing(accepted, roots, now)
             return wanted + self._unmasker.fetch_signed(accepted, timestamp, now)
         if roots not in self._computed:
-            return self._compute(accepted, roots)
+            return self.compute(accepted, roots)
         return self._offer_if_due(accepted, roots, timestamp, now)
 
     def vectors_lost(self) -> None:
@@ -63,8 +66,8 @@ class Proposer:
         self, offer: ProposeOffer, sender: PeerId, accepted: SetAccepted, timestamp: int
     ) -> list[Effect]:
         """Keep the first offer of the view's proposer; repeat the own answer to it."""
-        view = self._seating.proposal_view(timestamp, accepted.accepted_at)
-        if view != offer.view or sender != self._seating.peers[self._seating.proposer_of(view)]:
+        view = self._standing.proposal_view(timestamp, accepted)
+        if view != offer.view or sender != self._seating.peers[self._standing.proposer_of(view)]:
             return []
         if self._offers.setdefault(view, offer) != offer:
             return []
@@ -76,7 +79,7 @@ class Proposer:
 
         After ``root_deadline`` the offer's roots may be others than the own choice.
         """
-        view = self._seating.proposal_view(timestamp, accepted.accepted_at)
+        view = self._standing.proposal_view(timestamp, accepted)
         offer = self._offers.get(view) if view is not None else None
         if view is None or offer is None or view in self._signing:
             return []
@@ -85,7 +88,7 @@ class Proposer:
         mine = self._computed.get(offer.mask_roots)
         if mine is None:
             held = self._unmasker.holds_all(offer.mask_roots)
-            return self._compute(accepted, offer.mask_roots) if held else []
+            return self.compute(accepted, offer.mask_roots) if held else []
         if (mine.aggregate_root, mine.model_root) != (offer.aggregate_root, offer.model_root):
             return []
         self._signing[view] = Propose(
@@ -113,7 +116,7 @@ class Proposer:
             signature,
         )
         self._own[propose.view] = vote
-        if self._seating.proposer_of(propose.view) == self._seat:
+        if self._standing.proposer_of(propose.view) == self._seat:
             self.hear_vote(vote)
             return []
         return [self._to_proposer(vote)]
@@ -121,30 +124,42 @@ class Proposer:
     def hear_vote(self, vote: ProposeVote) -> None:
         """Count a vote for the own proposal."""
         mine = self._signing.get(vote.view)
-        is_proposer = self._seating.proposer_of(vote.view) == self._seat
+        is_proposer = self._standing.proposer_of(vote.view) == self._seat
         if is_proposer and mine is not None and vote.statement() == mine:
             self._votes.setdefault(vote.view, {}).setdefault(vote.seat, vote)
 
     def submit_if_due(self, accepted: SetAccepted, timestamp: int, now: Seconds) -> list[Effect]:
         """Submit with all votes, or with a quorum after a moment's grace."""
-        view = self._seating.proposal_view(timestamp, accepted.accepted_at)
-        votes = self._votes.get(view, {}) if view is not None else {}
-        if view is None or len(votes) < self._seating.terms.proposal_quorum:
+        view = self._standing.proposal_view(timestamp, accepted)
+        votes = self._valid_votes(view) if view is not None else {}
+        if view is None or len(votes) < self._standing.quorum:
             return []
-        if self._seating.proposer_of(view) != self._seat:
+        if self._standing.proposer_of(view) != self._seat:
             return []
         patient = self._pace.after(("propose votes", view), now, GRACE_SECONDS)
-        ready = patient or len(votes) == self._seating.terms.seats
+        ready = patient or self._standing.is_complete(set(votes))
         return self._submit(view) if ready and self._pace.every(("model", view), now) else []
 
     def share_model(self, proposal: ProposalAccepted, peers: tuple[PeerId, ...]) -> list[Effect]:
         """Send a short model to nodes that did not compute it, once it is on chain."""
         mine = self._computed.get(proposal.mask_roots)
-        if self._seating.proposer_of(proposal.view) != self._seat or mine is None or not mine.model:
+        if (
+            self._standing.proposer_of(proposal.view) != self._seat
+            or mine is None
+            or not mine.model
+        ):
             return []
         return [Send(peers, ModelWords(mine.model_root, mine.model))]
 
-    def _compute(self, accepted: SetAccepted, roots: tuple[Digest, ...]) -> list[Effect]:
+    def computed_for(self, roots: tuple[Digest, ...]) -> AggregateComputed | None:
+        return self._computed.get(roots)
+
+    def offered(self, view: int) -> ProposeOffer | None:
+        """Return the first offer of a view's proposer."""
+        return self._offers.get(view)
+
+    def compute(self, accepted: SetAccepted, roots: tuple[Digest, ...]) -> list[Effect]:
+        """Ask for aggregate and model under these mask roots, once."""
         chosen = self._includer.set_of(accepted.inclusion_root, accepted.trainers)
         if chosen is None or roots in self._computing:
             return []
@@ -156,8 +171,8 @@ class Proposer:
     def _offer_if_due(
         self, accepted: SetAccepted, roots: tuple[Digest, ...], timestamp: int, now: Seconds
     ) -> list[Effect]:
-        view = self._seating.proposal_view(timestamp, accepted.accepted_at)
-        if view is None or self._seating.proposer_of(view) != self._seat:
+        view = self._standing.proposal_view(timestamp, accepted)
+        if view is None or self._standing.proposer_of(view) != self._seat:
             return []
         if view in self._offers and not self._pace.every(("propose offer", view), now):
             return []
@@ -176,11 +191,16 @@ class Proposer:
         )
 
     def _to_proposer(self, vote: ProposeVote) -> Send:
-        return Send((self._seating.peers[self._seating.proposer_of(vote.view)],), vote)
+        return Send((self._seating.peers[self._standing.proposer_of(vote.view)],), vote)
+
+    def _valid_votes(self, view: int) -> dict[int, ProposeVote]:
+        """Return the votes of the seats that the contract still counts."""
+        votes = self._votes.get(view, {})
+        return {s: vote for s, vote in votes.items() if not self._standing.is_slashed(s)}
 
     def _submit(self, view: int) -> list[Effect]:
         offer = self._offers[view]
-        votes = [vote for _, vote in sorted(self._votes[view].items())]
+        votes = [vote for _, vote in sorted(self._valid_votes(view).items())]
         drawn = self._seating.drawn
         return [
             Submit(

@@ -28,6 +28,7 @@ from flocknode.protocol.events import (
     FetchFailed,
     MasksSummed,
     MessageReceived,
+    Prepared,
     Resealed,
     SealingKeyMade,
     Signed,
@@ -141,6 +142,8 @@ class RoundMachine:
                 return attempt.resealed(event) if attempt and self._is_current(ctx) else []
             case MasksSummed(ctx):
                 return attempt.masks_summed(event, now) if attempt and self._is_current(ctx) else []
+            case Prepared(ctx):
+                return attempt.prepared(event, now) if attempt and self._is_current(ctx) else []
             case AggregateComputed(ctx):
                 self._keep_model(event.model_root)
                 is_current = self._is_current(ctx)
@@ -277,10 +280,11 @@ class RoundMachine:
         return attempt.trained() if is_ours else []
 
     def _vector_held(self, root: Digest, now: Seconds) -> list[Effect]:
+        effects: list[Effect] = []
         if root in self._named_models():
             self._keep_model(root)
-            return self._use_model()
-        return self._attempt.vector_held(root, now) if self._attempt else []
+            effects += self._use_model()
+        return effects + (self._attempt.vector_held(root, now) if self._attempt else [])
 
     def _vectors_lost(self, roots: tuple[Digest, ...]) -> list[Effect]:
         self._models = [root for root in self._models if root not in roots]

@@ -118,10 +118,14 @@ class Seating:
         return self.demand_end(accepted_at) + windows.finality + windows.roots
 
     def proposal_view(self, timestamp: float, accepted_at: int) -> int | None:
-        """Return the proposal view at ``timestamp``; None when all have passed."""
+        """Return the proposal view at ``timestamp``; None when all have passed.
+
+        Of the first turn: a strike begins another (``verdicts.py``).
+        """
         return _view(timestamp, self.root_deadline(accepted_at), self.terms)
 
     def void_at(self, accepted_at: int) -> int:
+        """Return when the last proposal view of the first turn ends."""
         return self.root_deadline(accepted_at) + self.terms.views * self.terms.windows.view
 
 

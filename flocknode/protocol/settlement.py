@@ -1,9 +1,10 @@
 """Step 10 and every permissionless exit: who sends the transactions that anyone may send."""
 
 from flocknode.primitives import Address, Seconds
-from flocknode.protocol.chain_view import ChainView
+from flocknode.protocol.chain_view import AttemptView, ChainView
+from flocknode.protocol.closing import closings
 from flocknode.protocol.effects import Effect, Submit
-from flocknode.protocol.ledger import Draw, OpenRound, Poke, ProposalAccepted, Reveal, Settle
+from flocknode.protocol.ledger import Call, Draw, OpenRound, Poke, Reveal, Settle
 from flocknode.protocol.pace import Pace
 from flocknode.protocol.seating import Seating
 
@@ -35,6 +36,7 @@ class ChainDuties:
         effects += self._draw(me, tip, now)
         effects += self._settle(me, tip, seating, now)
         effects += self._poke(me, tip, seating, now)
+        effects += self._close(me, tip, seating, now)
         return effects
 
     def _forget_others(self, tip: ChainView) -> None:
@@ -96,22 +98,33 @@ class ChainDuties:
         if proposal is None or seating is None or seating.ctx != _ctx(tip):
             return []
         # The block that takes the transaction is younger than the tip.
-        if max(tip.timestamp, now) < _window_end(proposal, seating):
+        if tip.attempt.held or max(tip.timestamp, now) < _window_end(tip.attempt, seating):
             return []
-        return self._in_turn(Settle(self._task), (seating.ctx, "settle"), me, tip, now)
+        name = (seating.ctx, "settle", proposal.view)
+        return self._in_turn(Settle(self._task), name, me, tip, now)
 
     def _poke(self, me: int, tip: ChainView, seating: Seating | None, now: Seconds) -> list[Effect]:
         attempt = tip.attempt
-        if seating is None or seating.ctx != _ctx(tip) or attempt.proposal:
+        if seating is None or seating.ctx != _ctx(tip) or attempt.proposal or attempt.held:
             return []
-        accepted = attempt.accepted
-        due = seating.void_at(accepted.accepted_at) if accepted else seating.abort_at
-        if tip.timestamp < due:
+        if tip.timestamp < _give_up_at(attempt, seating):
             return []
-        return self._in_turn(Poke(self._task), (seating.ctx, "poke"), me, tip, now)
+        name = (seating.ctx, "poke", attempt.struck)
+        return self._in_turn(Poke(self._task), name, me, tip, now)
+
+    def _close(
+        self, me: int, tip: ChainView, seating: Seating | None, now: Seconds
+    ) -> list[Effect]:
+        """Close what is overdue; the finder of an offence takes its share first."""
+        current = seating if seating and seating.ctx == _ctx(tip) else None
+        return [
+            effect
+            for call in closings(tip, current)
+            for effect in self._in_turn(call, call, me, tip, now)
+        ]
 
     def _in_turn(
-        self, call: Draw | Settle | Poke, name: object, me: int, tip: ChainView, now: Seconds
+        self, call: Call, name: object, me: int, tip: ChainView, now: Seconds
     ) -> list[Effect]:
         """Rank validators by id, starting from another one each round."""
         opened = tip.attempt.opened or tip.attempt.drawn
@@ -124,5 +137,14 @@ def _ctx(view: ChainView) -> bytes | None:
     return view.attempt.drawn.ctx if view.attempt.drawn else None
 
 
-def _window_end(proposal: ProposalAccepted, seating: Seating) -> int:
-    return proposal.accepted_at + seating.terms.windows.challenge
+def _window_end(attempt: AttemptView, seating: Seating) -> int:
+    """Return the end of the challenge window, whose clock may have stood still."""
+    assert attempt.proposal is not None
+    return attempt.window_end or attempt.proposal.accepted_at + seating.terms.windows.challenge
+
+
+def _give_up_at(attempt: AttemptView, seating: Seating) -> int:
+    if attempt.struck:
+        return attempt.struck.void_deadline
+    accepted = attempt.accepted
+    return seating.void_at(accepted.accepted_at) if accepted else seating.abort_at

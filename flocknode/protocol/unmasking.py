@@ -1,6 +1,7 @@
 """Step 7: once the set and the demand window are final, seats open their mask roots and sums."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from flocknode.crypto.hashing import mask_commitment
 from flocknode.crypto.merkle import TreeKind
@@ -14,12 +15,16 @@ from flocknode.protocol.ledger import SetAccepted
 from flocknode.protocol.pace import GRACE_SECONDS, Pace
 from flocknode.protocol.sealing_keys import others
 from flocknode.protocol.seating import Seating
+from flocknode.protocol.standing import Standing
 
 
 class Unmasker:
     """One seat's mask sum and what it knows of the other columns' sums."""
 
-    def __init__(self, seating: Seating, seat: int, includer: Includer, pace: Pace) -> None:
+    def __init__(
+        self, seating: Seating, seat: int, includer: Includer, pace: Pace, standing: Standing
+    ) -> None:
+        self._standing = standing
         self._seating = seating
         self._seat = seat
         self._column = seating.column_of(seat)
@@ -34,6 +39,22 @@ class Unmasker:
     @property
     def own_root(self) -> Digest | None:
         return self._opening.root if self._opening else None
+
+    def opened(self, accepted: SetAccepted) -> MaskRootMessage | None:
+        """Return the own signed MASK_ROOT over the accepted set."""
+        mine = self._mine
+        return mine if mine and mine.inclusion_root == accepted.inclusion_root else None
+
+    def heard(self, seat: int, accepted: SetAccepted) -> MaskRootMessage | None:
+        """Return a seat's signed MASK_ROOT over the accepted set."""
+        message = self._roots.get(seat)
+        is_same = message is not None and message.inclusion_root == accepted.inclusion_root
+        return message if is_same else None
+
+    def signatures_of(self, column: int, root: Digest, accepted: SetAccepted) -> dict[int, bytes]:
+        """Return the signatures of a column's seats under MASK_ROOT of ``root``, in seat order."""
+        heard = {seat: self.heard(seat, accepted) for seat in self._seating.column(column)}
+        return {s: m.signature for s, m in heard.items() if m and m.root == root}
 
     def open_if_final(self, accepted: SetAccepted, final_timestamp: int) -> list[Effect]:
         """Open the commitment; nothing is served before set and demand window are both final."""
@@ -91,6 +112,14 @@ class Unmasker:
         self._held.add(message.root)
         return [Hold(message.root, message.vector)]
 
+    def show_dissent(self, message: MaskRootMessage) -> list[Effect]:
+        """Show all seats, once, a root that differs from a mate's: its seat may say others."""
+        mates = self._seating.column(self._seating.column_of(message.seat))
+        roots = {self._roots[mate].root for mate in mates if mate in self._roots}
+        if roots == {message.root} or not self._pace.once(("dissent", message.seat)):
+            return []
+        return [Send(others(self._seating, self._seat), replace(message, vector=b""))]
+
     def vector_held(self, root: Digest) -> None:
         self._held.add(root)
 
@@ -100,11 +129,11 @@ class Unmasker:
 
     def choose(self, accepted: SetAccepted, timestamp: int) -> tuple[Digest, ...] | None:
         """Return the root that counts for each column, or None while one is open."""
-        late = timestamp >= self._seating.root_deadline(accepted.accepted_at)
+        late = self._standing.is_late(timestamp, accepted)
         roots = []
         for column in range(self._seating.terms.columns):
             signers = self._signers(column, accepted)
-            root = self._majority(signers)
+            root = self._majority(column, signers)
             if late and root not in self._held:
                 root = self._best_held(signers) or root
             if root is None:
@@ -122,8 +151,8 @@ class Unmasker:
         if column == self._column and root != self.own_root:
             return False
         signers = self._signers(column, accepted)
-        majority = self._majority(signers)
-        late = timestamp >= self._seating.root_deadline(accepted.accepted_at)
+        majority = self._majority(column, signers)
+        late = self._standing.is_late(timestamp, accepted)
         if majority is not None and (majority in self._held or not late):
             return root == majority
         return late and root in signers and root in self._held
@@ -145,12 +174,12 @@ class Unmasker:
 
     def fetch_signed(self, accepted: SetAccepted, timestamp: int, now: Seconds) -> list[Effect]:
         """After ``root_deadline``, pull what was signed where no majority's sum is here."""
-        if timestamp < self._seating.root_deadline(accepted.accepted_at):
+        if not self._standing.is_late(timestamp, accepted):
             return []
         effects: list[Effect] = []
         for column in range(self._seating.terms.columns):
             signers = self._signers(column, accepted)
-            if self._majority(signers) not in self._held:
+            if self._majority(column, signers) not in self._held:
                 effects += [e for r, s in signers.items() for e in self._fetch(r, s, now)]
         return effects
 
@@ -178,14 +207,20 @@ class Unmasker:
         signers: dict[Digest, list[int]] = {}
         for seat in self._seating.column(column):
             message = self._roots.get(seat)
-            if message and message.inclusion_root == accepted.inclusion_root:
+            of_set = message and message.inclusion_root == accepted.inclusion_root
+            if message and of_set and self._counts(message):
                 committed = accepted.commitment_of(seat)
                 if committed in {None, mask_commitment(self._seating.ctx, seat, message.root)}:
                     signers.setdefault(message.root, []).append(seat)
         return signers
 
-    def _majority(self, signers: dict[Digest, list[int]]) -> Digest | None:
-        need = self._seating.terms.column_majority
+    def _counts(self, message: MaskRootMessage) -> bool:
+        """Tell whether a seat's word still counts: it is not convicted, its bytes were not kept."""
+        standing = self._standing
+        return not standing.is_slashed(message.seat) and not standing.is_banned(message.root)
+
+    def _majority(self, column: int, signers: dict[Digest, list[int]]) -> Digest | None:
+        need = self._standing.majority_of(column)
         return next((root for root, seats in signers.items() if len(seats) >= need), None)
 
     def _best_held(self, signers: dict[Digest, list[int]]) -> Digest | None:

@@ -13,6 +13,7 @@ from flocknode.crypto.hashing import mask_commitment
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.crypto.signing import recover
 from flocknode.errors import FlockError
+from flocknode.messages.limits import TRAINERS_MAX
 from flocknode.messages.statements import RECORD_BYTES, Header, statement_digest
 from flocknode.model.stages import MaskedDelta, MaskSum
 from flocknode.model.words import model_words, ring_words, words_bytes
@@ -141,6 +142,35 @@ def verify_model(settled: SettledRound, headers: tuple[Header, ...], blobs: Blob
     after = server_step(model_words(before, words), aggregate, settled.accepted.weight, terms)
     _require(model_root(after) == settled.proposal.model_root, "the model root")
     return bytes(words_bytes(after))
+
+
+def find_bad_record(
+    seating: Seating, accepted: SetAccepted, records: bytes
+) -> tuple[int, int | None] | None:
+    """Return the position of a record that no honest seat signs for, or None if all are sound.
+
+    With it comes the roster index to open where the record names another trainer than the roster.
+    ``records`` are the leaves under the accepted root.
+    """
+    indices = [i for i in range(TRAINERS_MAX) if accepted.trainers >> i & 1]
+    if len(records) != len(indices) * RECORD_BYTES:
+        return (0, None) if len(records) >= RECORD_BYTES else None
+    for position, index in enumerate(indices):
+        leaf = records[position * RECORD_BYTES : (position + 1) * RECORD_BYTES]
+        try:
+            header = verify_record(seating, leaf)
+        except VerificationError:
+            return position, _roster_index(seating, leaf, index)
+        if header.index != index:
+            return position, None
+    return None
+
+
+def _roster_index(seating: Seating, leaf: bytes, index: int) -> int | None:
+    """Return ``index`` if the record's trainer is not the one that the roster has there."""
+    entries = seating.roster.entries
+    trainer = read_record(leaf)[0].trainer
+    return index if index < len(entries) and entries[index].trainer != trainer else None
 
 
 def verify_record(seating: Seating, leaf: bytes) -> Header:

@@ -14,6 +14,7 @@ from flocknode.messages.slots import slot_of
 from flocknode.messages.statements import Statement, statement_digest
 from flocknode.messages.wire import Message
 from flocknode.node.memory import MemoryConsent, MemoryStorage
+from flocknode.node.prover import Prover
 from flocknode.node.vault import Vault
 from flocknode.ports import BlobStore, Journal, SecretStore, SlotRecord
 from flocknode.primitives import Digest, PeerId
@@ -21,6 +22,7 @@ from flocknode.protocol.chain_view import ChainFold
 from flocknode.protocol.events import Signed
 from flocknode.protocol.roster import Roster
 from flocknode.protocol.round import RoundMachine
+from flocknode.sim.liars import LyingMachine, Plot
 
 TASK = 1
 ONION_LAYERS = 64
@@ -57,6 +59,7 @@ class Surroundings(Protocol):
     initial_root: Digest
     suite: Suite
     initial_model: bytes
+    plot: Plot | None
 
 
 class SimulatedNode:
@@ -74,6 +77,8 @@ class SimulatedNode:
         """Opens the node's store at each start; without it memory lasts."""
         self.consent = MemoryConsent()
         self.crashed = False
+        self.serves = True
+        """Whether peers can pull what it holds."""
         self.twist: Twist | None = None
         self.statements: list[Statement] = []
         self.signatures: list[tuple[Statement, bytes]] = []
@@ -85,7 +90,10 @@ class SimulatedNode:
         while len(self.onion) < ONION_LAYERS:
             self.onion.append(keccak256(self.onion[-1]))
         self.vault: Vault
+        self.prover: Prover
         self.machine: RoundMachine
+        """The honest one, also of a node in a plot."""
+        self.told: RoundMachine | LyingMachine
         self.fold: ChainFold
         self.seen: Digest | None
 
@@ -106,10 +114,14 @@ class SimulatedNode:
             entropy=world.random.randbytes,
             rounding=self._rounding,
         )
+        self.prover = Prover(self.blobs, self.vault.seeds_of)
         self.fold, self.seen = ChainFold(TASK), None
         self.machine = RoundMachine(
             self.key.address, world.domain, TASK, world.roster, world.initial_root, world.suite
         )
+        self.told = self.machine
+        if world.plot:
+            self.told = world.plot.wrap(self.machine, self.key, self.blobs)
         self.blobs.put(world.initial_root, world.initial_model)
 
     def give(self, root: Digest, peer: PeerId) -> bytes | memoryview | None:

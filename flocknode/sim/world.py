@@ -6,10 +6,12 @@ Nothing here touches the operating system: time, loss, order and crashes come fr
 import hashlib
 import random
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.crypto.suites import X25519, Suite
 from flocknode.messages.codec import decode, encode
@@ -17,7 +19,7 @@ from flocknode.messages.wire import Message
 from flocknode.model.stages import ModelDelta
 from flocknode.model.terms import TaskTerms
 from flocknode.ports import Heard
-from flocknode.primitives import Digest, PeerId, Seconds
+from flocknode.primitives import Digest, PeerId, Seconds, Wei
 from flocknode.protocol.effects import (
     AskConsent,
     ComputeAggregate,
@@ -30,6 +32,7 @@ from flocknode.protocol.effects import (
     Offer,
     OpenCapsule,
     Penalise,
+    Prepare,
     Publish,
     Recall,
     Remember,
@@ -38,7 +41,9 @@ from flocknode.protocol.effects import (
     ServeMaskSum,
     Sign,
     Submit,
+    SubmitAll,
     SumMasks,
+    TakeSeed,
     Train,
 )
 from flocknode.protocol.events import (
@@ -53,6 +58,7 @@ from flocknode.protocol.events import (
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import Call, LedgerEvent, OpenRound, Reveal
+from flocknode.protocol.proofs import Accuse, AskTree, DemandSeed, OpenChallenge
 from flocknode.sim.abi import CallReverted
 from flocknode.sim.happenings import (
     AfterEffect,
@@ -67,6 +73,7 @@ from flocknode.sim.happenings import (
     Scheduled,
 )
 from flocknode.sim.ledger import SimulatedLedger
+from flocknode.sim.liars import Plot
 from flocknode.sim.setting import CREATOR, enrol, publish_task, roster_of
 from flocknode.sim.simulated_node import TASK, SimulatedNode
 
@@ -87,6 +94,7 @@ class World:
         identities: int | None = None,
         finality_depth: int = 2,
         suite: Suite = X25519,
+        plot: Callable[[Domain], Plot] | None = None,
     ) -> None:
         """Draw keys, onions, deltas and rounding from ``identities``, all else from ``seed``."""
         self.random = random.Random(seed)
@@ -108,6 +116,7 @@ class World:
         self.reverts: Counter[str] = Counter()
         self.deltas: dict[tuple[int, int], ModelDelta] = {}
         self.after_effect: AfterEffect | None = None
+        self.plot = plot(self.domain) if plot else None
         self._set_up()
 
     @property
@@ -216,14 +225,14 @@ class World:
                 self._handle(node, happening)
 
     def _handle(self, node: SimulatedNode, event: Event) -> None:
-        todo = deque(node.machine.handle(event, Seconds(self.now)))
+        todo = deque(node.told.handle(event, Seconds(self.now)))
         while todo:
             effect = todo.popleft()
             answers = self._perform(node, effect)
             if self.after_effect and self.after_effect(node, effect):
                 return
             for answer in answers:
-                todo.extend(node.machine.handle(answer, Seconds(self.now)))
+                todo.extend(node.told.handle(answer, Seconds(self.now)))
 
     def _follow(self, node: SimulatedNode) -> ChainAdvanced:
         progress = self.ledger.progress(node.seen)
@@ -256,8 +265,12 @@ class World:
                 return [*node.sign(statement)]
             case Submit(call):
                 self._submit(node, call)
-            case Fetch(root, kind, length, holders):
-                self._fetch(node, root, TreeKind(kind), length, holders)
+            case SubmitAll(calls):
+                all(self._submit(node, call) for call in calls)
+            case Prepare():
+                return [node.prover.prepare(effect)]
+            case Fetch():
+                self._fetch(node, effect)
             case Hold(root, data):
                 node.blobs.put(root, data)
             case Offer(root, peers):
@@ -272,6 +285,8 @@ class World:
                 return [ConsentGiven(round_, pause)] if node.consent.given(round_, pause) else []
             case OpenCapsule():
                 return [node.vault.open_capsule(effect)]
+            case TakeSeed():
+                return [node.vault.take_seed(effect)]
             case Reseal():
                 return [node.vault.reseal(effect)]
             case SumMasks():
@@ -314,20 +329,15 @@ class World:
         for _ in range(copies):
             self._schedule(self.random.uniform(*self.faults.delay_seconds), receiver, event)
 
-    def _fetch(
-        self,
-        node: SimulatedNode,
-        root: Digest,
-        kind: TreeKind,
-        length: int,
-        holders: tuple[PeerId, ...],
-    ) -> None:
+    def _fetch(self, node: SimulatedNode, effect: Fetch) -> None:
+        root, kind = effect.root, TreeKind(effect.kind)
         if node.blobs.get(root) is not None:
             return self._schedule(0, node, VectorHeld(root))
-        for peer in holders:
+        for peer in effect.holders:
             holder = self._by_peer[peer]
             data = None if holder.crashed else holder.give(root, node.peer)
-            if data and len(data) == length and tree_root(kind, data) == root:
+            is_whole = data is not None and len(data) == effect.length
+            if data and is_whole and tree_root(kind, data, effect.leaf_bytes) == root:
                 node.blobs.put(root, bytes(data))
                 return self._schedule(0.05, node, VectorHeld(root))
         return self._schedule(0.5, node, FetchFailed(root))
@@ -342,16 +352,21 @@ class World:
         self.deltas[round_, node.name] = delta
         self._schedule(self.random.uniform(0.02, 0.4), node, Trained(round_, model_root))
 
-    def _submit(self, node: SimulatedNode, call: Call) -> None:
+    def _submit(self, node: SimulatedNode, call: Call) -> bool:
+        """Tell whether the chain took the call."""
         preimage = None
         if isinstance(call, Reveal):
             tip = self.ledger.state.members[self.validators.index(node)].tip
             layer = next(i for i, d in enumerate(node.onion) if d.startswith(tip))
             preimage = node.onion[layer - 1]
+        if isinstance(call, OpenChallenge | DemandSeed | Accuse | AskTree):
+            call = replace(call, bond=Wei(self.ledger.rules.challenge_bond))
         try:
             self.ledger.apply(call, node.key.address, preimage)
         except CallReverted as reverted:
             self.reverts[str(reverted)] += 1
+            return False
+        return True
 
     def _schedule(self, delay: float, node: SimulatedNode | None, event: Happening | None) -> None:
         self._agenda.add(self.now + delay, node, event)

@@ -40,6 +40,9 @@ def refuse(*options: str, env: dict[str, str] | None = None) -> tuple[int, dict,
         (("--columns", "7", "--seats", "4"), "columns times seats 28"),
         (("--chain", "moon"), "moon"),
         (("--timeout", "0"), "timeout"),
+        (("--liar", "fib"), "fib"),
+        (("--liar", "mask", "--colluding", "all"), "all"),
+        (("--liar", "mask", "--seats", "2", "--validators", "9"), "2 seats"),
     ],
 )
 def test_an_option_out_of_its_limits_is_refused(options: tuple[str, ...], words: str) -> None:

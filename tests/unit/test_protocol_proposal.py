@@ -13,6 +13,7 @@ from flocknode.protocol.inclusion import Includer
 from flocknode.protocol.ledger import ProposeModel
 from flocknode.protocol.pace import GRACE_SECONDS, RESEND_SECONDS, Pace
 from flocknode.protocol.proposal import Proposer
+from flocknode.protocol.standing import Standing
 from flocknode.protocol.unmasking import Unmasker
 from tests.consortium import DRAWN_AT, consortium, sign
 
@@ -43,9 +44,10 @@ class Seat:
         includer = Includer(US.seating, number, attester, pace)
         own = ROOTS[number % 3]
         includer.masks_summed(MasksSummed(US.ctx, CHOSEN.root, own, b""), DRAWN_AT)
-        self.unmasker = Unmasker(US.seating, number, includer, pace)
+        standing = Standing(US.seating)
+        self.unmasker = Unmasker(US.seating, number, includer, pace, standing)
         self.unmasker.open_if_final(ACCEPTED, NOW)
-        self.proposer = Proposer(US.seating, number, includer, self.unmasker, pace)
+        self.proposer = Proposer(US.seating, number, includer, self.unmasker, pace, standing)
         for column in hears:
             for place in range(3):
                 self.hear(ROOTS[column], column + 3 * place)

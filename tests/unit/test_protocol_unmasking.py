@@ -10,6 +10,7 @@ from flocknode.protocol.effects import Fetch, Hold, Send, ServeMaskSum, Sign, Su
 from flocknode.protocol.events import MasksSummed
 from flocknode.protocol.inclusion import Includer
 from flocknode.protocol.pace import GRACE_SECONDS, RESEND_SECONDS, Pace
+from flocknode.protocol.standing import Standing
 from flocknode.protocol.unmasking import Unmasker
 from tests.consortium import DRAWN_AT, consortium, sign
 
@@ -36,7 +37,7 @@ def seat(number=1, *, summed=True):
     if summed:
         root = HONEST[number % 3]
         includer.masks_summed(MasksSummed(US.ctx, CHOSEN.root, root, b"sum"), DRAWN_AT)
-    return Unmasker(US.seating, number, includer, pace)
+    return Unmasker(US.seating, number, includer, pace, Standing(US.seating))
 
 
 def opened(number=1):
@@ -133,7 +134,7 @@ def test_most_signers_go_before_the_lower_root():
     chosen = us.set_of(0, 1, 2, 3)
     pace = Pace()
     includer = Includer(us.seating, 0, Attester(us.seating, 0, pace), pace)
-    unmasker = Unmasker(us.seating, 0, includer, pace)
+    unmasker = Unmasker(us.seating, 0, includer, pace, Standing(us.seating))
     for number, root in ((1, HIGH), (2, HIGH), (3, LOW)):
         unmasker.hear(us.mask_root(number, chosen, root, b"bytes"))
     # Three of five would be a majority.

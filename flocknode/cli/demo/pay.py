@@ -1,6 +1,7 @@
 """Claims at the end: each trainer's contributions are relayed, each validator claims its own."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import trio
@@ -9,6 +10,7 @@ from flocknode.chain.claims import ContributionClaim, claim_seats, claim_trainer
 from flocknode.chain.deploy import at_once
 from flocknode.chain.reader import Reader
 from flocknode.chain.sender import Sender
+from flocknode.cli.demo.slashes import honest_loss
 from flocknode.cli.demo.stage import Stage
 from flocknode.cli.demo.watch import RoundRecord
 from flocknode.crypto.merkle import tree_path
@@ -24,6 +26,7 @@ class Pay:
     claimed: int
     left: int
     stake_lost: int
+    """By those whom no proof convicted."""
     trainer_transactions: int
 
 
@@ -79,7 +82,9 @@ def _claims_of(inclusions: Inclusions, index: int) -> list[ContributionClaim]:
     return claims
 
 
-async def count_pay(stage: Stage, stakes_before: list[int], funded: int) -> Pay:
+async def count_pay(
+    stage: Stage, stakes_before: list[int], convicted: AbstractSet[int], funded: int
+) -> Pay:
     """Read from the chain who holds what now."""
     reader = Reader(stage.client, stage.deployment)
     owners = list({one.owner.address for one in stage.validators})
@@ -91,7 +96,7 @@ async def count_pay(stage: Stage, stakes_before: list[int], funded: int) -> Pay:
     left = await reader.token_balance(manager)
     balances = await at_once(trainers + owners, reader.token_balance)
     faucet_left = len(owners) * FAUCET_AMOUNT - sum(stakes_before)
-    lost = sum(max(0, b - a) for b, a in zip(stakes_before, stakes, strict=True))
+    lost = honest_loss(stakes_before, stakes, convicted)
     return Pay(funded, sum(balances) - faucet_left, left, lost, sent)
 
 

@@ -1,22 +1,36 @@
 """What the user asked of the demo, checked, and the terms that follow from it."""
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flocknode.crypto.suites import SUITES, X25519
 from flocknode.errors import UnavailableError, UsageError
 from flocknode.learning.tasks import BUILT_IN
 from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
+from flocknode.sim.liars import Colluding, Lie
 
 TRAINERS_MAX = 64
 VALIDATORS_MAX = 32
 COMMITTEE_MAX = 21
+LIAR_SEATS_MIN = 3
 CHAINS = ("anvil", "pyevm")
 BLOCK_SECONDS = 0.2
 FINALITY_BLOCKS = 2
 WINDOWS = Windows(collect=8, settle=2, view=6, demand=1, roots=4, challenge=1, abort=4, finality=0)
 """Two blocks of finality are under half a second, so the allowance in whole seconds is zero."""
+
+DISPUTED = replace(WINDOWS, view=3, roots=2, challenge=5)
+"""With a liar among the nodes: time to pull what it says, and to prove it wrong."""
+
+PATIENT = {
+    Lie.INCLUSION: {"demand": 4},
+    Lie.WITHHOLD: {"demand": 4},
+    Lie.TREE: {"challenge": 9},
+    Lie.SILENT: {"challenge": 9},
+}
+"""What takes longer: a set is disproved and a seed demanded before the demand end, bytes are asked
+for once pulls have failed, a seat is accused once it was silent for a while."""
 
 EPOCH_ROUNDS = 3
 ATTEMPTS_MAX = 3
@@ -44,6 +58,15 @@ class DemoOptions:
     """First of the ports to listen on; 0 takes free ones."""
     suite: str = X25519.name
     """What the task's capsules are sealed with."""
+    liar: str | None = None
+    """What some validators lie about; nobody lies without it."""
+    colluding: str = "minority"
+
+    @property
+    def windows(self) -> Windows:
+        if self.liar is None:
+            return WINDOWS
+        return replace(DISPUTED, **PATIENT.get(Lie(self.liar), {}))
 
     @property
     def trainers_min(self) -> int:
@@ -83,13 +106,26 @@ class DemoOptions:
         if self.chain not in CHAINS:
             known = " and ".join(CHAINS)
             raise UsageError(f"unknown chain '{self.chain}'", f"the known chains are {known}")
+        self._check_liar()
         if self.port:
             self.ports()
+
+    def _check_liar(self) -> None:
+        lies = [lie.value for lie in Lie]
+        if self.liar is not None and self.liar not in lies:
+            raise UsageError(f"unknown lie '{self.liar}'", f"the known ones are {', '.join(lies)}")
+        if self.colluding not in list(Colluding):
+            raise UsageError(f"unknown collusion '{self.colluding}'", "say minority or majority")
+        if self.liar and self.seats < LIAR_SEATS_MIN:
+            raise UsageError(
+                f"with {self.seats} seats in a column nobody is left to prove a lie",
+                f"take at least {LIAR_SEATS_MIN}",
+            )
 
     def terms(self, integers: IntegerTerms) -> TaskTerms:
         return TaskTerms(
             integers=integers,
-            windows=WINDOWS,
+            windows=self.windows,
             trainers=self.trainers,
             trainers_min=self.trainers_min,
             columns=self.columns,

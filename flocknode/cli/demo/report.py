@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flocknode import __version__
 from flocknode.cli.demo.pay import Pay
-from flocknode.cli.demo.plan import BLOCK_SECONDS, FINALITY_BLOCKS, WINDOWS
+from flocknode.cli.demo.plan import BLOCK_SECONDS, FINALITY_BLOCKS
 from flocknode.cli.demo.stage import Stage
 from flocknode.cli.demo.watch import RoundRecord
 from flocknode.cli.output import Output
@@ -79,7 +79,8 @@ def start(output: Output, stage: Stage, seconds: float) -> None:
     output.line(
         "terms",
         f"{BLOCK_SECONDS} s blocks, finality {FINALITY_BLOCKS} blocks, challenge "
-        f"{WINDOWS.challenge} s, demand {WINDOWS.demand} s, epoch {terms.epoch_rounds} rounds, "
+        f"{terms.windows.challenge} s, demand {terms.windows.demand} s, "
+        f"epoch {terms.epoch_rounds} rounds, "
         f"{terms.columns} columns of {terms.seats_per_column} seats, w {terms.integers.width}, "
         f"b {terms.integers.bits}, sealed with {stage.task_file.suite.name}",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import trio
 
 from flocknode.chain.follower import Follower
-from flocknode.cli.demo import report
+from flocknode.cli.demo import report, slashes
 from flocknode.cli.demo.evidence import AuditFigures, audit, collect_rounds
 from flocknode.cli.demo.pay import claim_all, count_pay, stakes_of
 from flocknode.cli.demo.plan import REWARD_PER_ROUND, DemoOptions
@@ -19,6 +19,9 @@ from flocknode.cli.output import Output
 from flocknode.learning.jobs import EvaluateJob, SoloJob
 from flocknode.learning.pool import Baselines, TrainerPool
 from flocknode.protocol.ledger import OpenRound
+
+PUNISH_SECONDS = 10.0
+"""Time for the convictions of the last round to be carried out."""
 
 
 @dataclass(slots=True)
@@ -50,12 +53,16 @@ async def play(
         nursery.start_soon(_measure_baselines, stage, progress)
         watcher = await watch(stage)
         await _follow_rounds(stage, watcher, progress, output)
+        with trio.move_on_after(PUNISH_SECONDS):
+            await watcher.punished()
+        slashes.report(output, watcher.verdicts, stakes, await stakes_of(stage))
         traffic = report.count_traffic(stage)
         output.progress("pulling the public bytes of every round")
         collector = await collect_rounds(stage, progress.records, watcher.fold.tip, nursery)
         output.progress("claiming pay")
         await claim_all(stage, collector.records, progress.records)
-        pay = await count_pay(stage, stakes, REWARD_PER_ROUND * options.rounds)
+        convicted = watcher.verdicts.convicted
+        pay = await count_pay(stage, stakes, convicted, REWARD_PER_ROUND * options.rounds)
         output.progress("recomputing every round in another process")
         progress.audit = await audit(stage, collector)
         await progress.measured.wait()

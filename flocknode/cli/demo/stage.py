@@ -51,6 +51,8 @@ from flocknode.learning.pool import Prepared, TrainerPool
 from flocknode.model.words import words_bytes
 from flocknode.primitives import Wei
 from flocknode.protocol.roster import Roster, RosterEntry
+from flocknode.protocol.round import RoundMachine
+from flocknode.sim.liars import Colluding, Lie, Plot
 
 HELD_OUT = "held-out.npz"
 CHAIN_FOLDER = "devchain"
@@ -259,10 +261,26 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
     stage.nodes = [
         assembly.Node.open(member.directory, stage.pool, durable=durable) for member in members
     ]
+    plot = _plot(stage)
+    if plot:
+        for node in stage.nodes:
+            assert isinstance(node.machine, RoundMachine)
+            node.machine = plot.wrap(node.machine, node.key, node.blobs)
     async with trio.open_nursery() as starting:
         for node in stage.nodes:
             starting.start_soon(nursery.start, node.run)
     await _wait_linked(stage, {one.member.peer for one in stage.validators})
+
+
+def _plot(stage: Stage) -> Plot | None:
+    """Return who lies about what, if somebody is to lie."""
+    options = stage.options
+    if options.liar is None:
+        return None
+    lie, domain = Lie(options.liar), stage.deployment.domain
+    # The first missed duty costs no stake.
+    rounds = frozenset({0, 1} if lie is Lie.SILENT else {0})
+    return Plot(lie, Colluding(options.colluding), domain, rounds)
 
 
 async def _wait_linked(stage: Stage, validators: set[bytes]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from flocknode.chain.bindings import Bindings
 from flocknode.chain.client import ChainClient, Json
 from flocknode.chain.follower import Follower
+from flocknode.cli.demo.slashes import SlashLog
 from flocknode.errors import FlockError
 from flocknode.protocol.chain_view import ChainFold
 from flocknode.protocol.ledger import (
@@ -21,6 +22,7 @@ from flocknode.protocol.ledger import (
     SetAccepted,
     TaskPaused,
 )
+from flocknode.protocol.verdicts import OffenceProven, ValidatorSlashed
 
 STEPS: dict[type[LedgerEvent], str] = {
     RoundSettled: "settle",
@@ -30,6 +32,8 @@ STEPS: dict[type[LedgerEvent], str] = {
     RoundOpened: "open",
     BeaconRevealed: "reveal",
     RollCalled: "roll_call",
+    OffenceProven: "proof",
+    ValidatorSlashed: "punish",
 }
 """Which step a transaction was, by the first of these events among its own."""
 
@@ -72,6 +76,7 @@ class RoundWatcher:
         self._from_time = time.monotonic()
         self._ready: deque[RoundRecord] = deque()
         self.attempts = 0
+        self.verdicts = SlashLog()
 
     def start(self, block: int) -> None:
         """Count gas and seconds from here."""
@@ -90,6 +95,12 @@ class RoundWatcher:
                         await self._count_gas(record, block)
                         self._ready.append(record)
         return self._ready.popleft()
+
+    async def punished(self) -> None:
+        """Wait until the stake of everybody convicted is taken."""
+        while self.fold.tip.convictions:
+            self.fold.advance(await anext(self._follower))
+        await self._receipts_to(self.fold.tip.number)
 
     def _take(self, event: LedgerEvent) -> RoundRecord | None:
         if getattr(event, "task", self._task) != self._task:
@@ -122,16 +133,22 @@ class RoundWatcher:
         return RoundRecord(drawn, accepted, proposal, settled, round(seconds, 3), rounded)
 
     async def _count_gas(self, record: RoundRecord, block: Block) -> None:
-        numbers = range(self._from_block + 1, block.number + 1)
-        self._from_block = block.number
+        for receipt, events in await self._receipts_to(block.number):
+            kinds = [type(event) for event in events]
+            step = next((name for kind, name in STEPS.items() if kind in kinds), "other")
+            record.gas_by_step[step] += int(receipt["gasUsed"], 16)
+            record.transactions[step] = receipt["transactionHash"]
+
+    async def _receipts_to(self, last: int) -> list[tuple[Json, list[LedgerEvent]]]:
+        """Return what was not read yet up to block ``last``, with the events of each receipt."""
+        numbers = range(self._from_block + 1, last + 1)
+        self._from_block = max(last, self._from_block)
         asked = [("eth_getBlockReceipts", (hex(number),)) for number in numbers]
+        found = []
         for receipts in await self._client.batch(asked):
             for receipt in receipts:
-                self._count(record, receipt)
-
-    def _count(self, record: RoundRecord, receipt: Json) -> None:
-        events = [self._bindings.decode(log) for log in receipt["logs"]]
-        kinds = [type(event) for event in events if event]
-        step = next((name for kind, name in STEPS.items() if kind in kinds), "other")
-        record.gas_by_step[step] += int(receipt["gasUsed"], 16)
-        record.transactions[step] = receipt["transactionHash"]
+                decoded = (self._bindings.decode(log) for log in receipt["logs"])
+                events = [event for event in decoded if event]
+                self.verdicts.read(receipt, events)
+                found.append((receipt, events))
+        return found
