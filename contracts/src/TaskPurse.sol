@@ -34,7 +34,13 @@ abstract contract TaskPurse is IRoundManager {
     mapping(uint256 task => Purse) private _purses;
     mapping(address relayer => uint256) private _refunds;
 
-    constructor(IERC20 token_, IStakeRegistry registry_, ITaskRegistry tasks_, address roundPay_, uint256 gasPriceMax_) {
+    constructor(
+        IERC20 token_,
+        IStakeRegistry registry_,
+        ITaskRegistry tasks_,
+        address roundPay_,
+        uint256 gasPriceMax_
+    ) {
         token = token_;
         registry = registry_;
         tasks = tasks_;

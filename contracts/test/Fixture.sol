@@ -52,13 +52,10 @@ abstract contract Fixture is Test {
         token = new FlockToken();
         tasks = new TaskRegistry();
         address manager_ = predicted(5);
-        registry = new StakeRegistry(
-            token, REGISTRAR, manager_, predicted(6), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING
-        );
+        registry =
+            new StakeRegistry(token, REGISTRAR, manager_, predicted(6), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING);
         beacon = new CommitRevealBeacon(registry, manager_, TREASURY, BOND, REVEAL, 2);
-        manager = new RoundManager(
-            token, registry, beacon, tasks, predicted(6), predicted(7), predicted(8), 10 gwei
-        );
+        manager = new RoundManager(token, registry, beacon, tasks, predicted(6), predicted(7), predicted(8), 10 gwei);
         slashing = new SlashingManager(manager, registry, tasks, predicted(7), CHALLENGE_BOND);
         duties = new DutyManager(manager, registry, tasks, slashing, CHALLENGE_BOND);
         pay = new RoundPay(manager, registry, tasks);

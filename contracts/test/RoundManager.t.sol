@@ -12,7 +12,8 @@ import {RoundFixture} from "./RoundFixture.sol";
 /// @notice From the opening of a round to its inclusion set.
 contract RoundManagerTest is RoundFixture {
     function test_registry_and_beacon_name_this_manager() public {
-        StakeRegistry other = new StakeRegistry(token, REGISTRAR, address(this), address(0), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING);
+        StakeRegistry other =
+            new StakeRegistry(token, REGISTRAR, address(this), address(0), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING);
         vm.expectPartialRevert(IRoundManager.RoundManagerWrongPeer.selector);
         new RoundManager(token, other, beacon, tasks, address(0), address(0), address(0), 1);
     }

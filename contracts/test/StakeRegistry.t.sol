@@ -45,7 +45,8 @@ contract StakeRegistryTest is Fixture {
     }
 
     function test_without_a_registrar_anybody_admits() public {
-        registry = new StakeRegistry(token, address(0), address(this), address(0), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING);
+        registry =
+            new StakeRegistry(token, address(0), address(this), address(0), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING);
         registry.admitOrganisation("hospital", address(1));
     }
 
@@ -187,7 +188,8 @@ contract StakeRegistryTest is Fixture {
 
     function test_a_token_that_keeps_a_fee_is_refused() public {
         FeeToken fee = new FeeToken();
-        registry = new StakeRegistry(fee, address(0), address(this), address(0), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING);
+        registry =
+            new StakeRegistry(fee, address(0), address(this), address(0), TREASURY, STAKE_MIN, STAKE_CAP, UNBONDING);
         registry.admitOrganisation("hospital", address(this));
         registry.register("hospital", signerAt(0), "peer");
         fee.approve(address(registry), 1 ether);

@@ -9,7 +9,9 @@ interface IStakeRegistry {
     event Staked(uint256 indexed validator, uint256 amount, uint256 stake);
     event UnstakeRequested(uint256 indexed validator, uint256 amount, uint256 releaseAt);
     event Withdrawn(uint256 indexed validator, uint256 amount);
-    event Slashed(uint256 indexed validator, bytes32 indexed scope, address indexed finder, uint256 taken, uint256 reward);
+    event Slashed(
+        uint256 indexed validator, bytes32 indexed scope, address indexed finder, uint256 taken, uint256 reward
+    );
     event WeightSet(uint256 indexed validator, uint256 weight);
     event WeightsFrozen(uint256 freezes);
     event WeightsThawed(uint256 freezes);
