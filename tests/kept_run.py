@@ -212,13 +212,13 @@ def _payments(
         for index, trainer in enumerate(kept.trainers):
             if accepted.trainers >> index & 1:
                 paid = {"task": TASK, "round": round_, "trainer": trainer, "amount": each}
-                yield "RoundManager", "TrainerPaid", paid
+                yield "RoundPay", "TrainerPaid", paid
                 yield moved(trainer, each)
         drawn = next(e for e in events if isinstance(e, CommitteeDrawn) and e.round == round_)
         for seat, validator in enumerate(drawn.committee if round_ == 0 else ()):
             bits = (accepted.seats >> seat & 1) + (proposal.seats >> seat & 1)
             paid = {"task": TASK, "round": round_, "validator": validator, "amount": bits * per_bit}
-            yield "RoundManager", "SeatPaid", paid
+            yield "RoundPay", "SeatPaid", paid
             yield moved(owners[validator], bits * per_bit)
 
 

@@ -186,9 +186,7 @@ contract DutyManager is TreeQuestions {
         uint256 others = 32 * (c.plan.columns() - 1);
         if (answer.others.length != others) revert DutyManagerLength(answer.others.length, others);
         uint256 byteLength = Headers.RECORD_BYTES * c.attempt.included;
-        Trees.check(
-            c.inclusionRoot, Trees.INCLUSION, byteLength, Headers.RECORD_BYTES, answer.position, answer.opening
-        );
+        Trees.check(c.inclusionRoot, Trees.INCLUSION, byteLength, Headers.RECORD_BYTES, answer.position, answer.opening);
         uint256 trainer = uint256(bytes32(answer.opening[64:96]));
         bytes32 own = Headers.commitment(c.attempt.ctx, trainer, column, answer.seed);
         bytes32 found = Headers.seedsHash(answer.others, column, own);

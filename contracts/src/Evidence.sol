@@ -83,9 +83,7 @@ abstract contract Evidence is Domain {
         view
         returns (bytes32)
     {
-        return _typedDigest(
-            Statements.hash(Statements.MaskRoot(c.attempt.ctx, column, c.inclusionRoot, root, words))
-        );
+        return _typedDigest(Statements.hash(Statements.MaskRoot(c.attempt.ctx, column, c.inclusionRoot, root, words)));
     }
 
     function _idAt(Case memory c, uint256 seat) internal pure returns (uint256) {

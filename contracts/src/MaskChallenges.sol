@@ -40,12 +40,10 @@ abstract contract MaskChallenges is Convictions {
     }
 
     /// @inheritdoc ISlashingManager
-    function openChallenge(
-        ProposalStatement calldata proposal,
-        uint256 seat,
-        bytes32 root,
-        bytes calldata signature
-    ) external payable {
+    function openChallenge(ProposalStatement calldata proposal, uint256 seat, bytes32 root, bytes calldata signature)
+        external
+        payable
+    {
         if (msg.value != bond) revert SlashingManagerWrongBond(msg.value, bond);
         Case memory c = _case(proposal.task);
         if (!_isAccepted(c, proposal)) revert SlashingManagerNotAccepted();
@@ -129,14 +127,9 @@ abstract contract MaskChallenges is Convictions {
         _checkSignatures(c, 1 << seat, _maskRootDigest(c, column, root, words), signature);
     }
 
-    function _lock(
-        Case memory c,
-        Challenge storage challenge,
-        uint256 task,
-        uint256 column,
-        uint256 seat,
-        bytes32 root
-    ) private {
+    function _lock(Case memory c, Challenge storage challenge, uint256 task, uint256 column, uint256 seat, bytes32 root)
+        private
+    {
         challenge.seat = uint8(seat);
         challenge.strikes = c.attempt.strikes;
         challenge.lockedAt = uint40(block.timestamp);

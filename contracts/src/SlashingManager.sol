@@ -8,15 +8,7 @@ import {IRoundManager} from "./interfaces/IRoundManager.sol";
 import {ISlashingManager} from "./interfaces/ISlashingManager.sol";
 import {IStakeRegistry} from "./interfaces/IStakeRegistry.sol";
 import {ITaskRegistry} from "./interfaces/ITaskRegistry.sol";
-import {
-    Attempt,
-    Consequence,
-    Conviction,
-    IntegerTerms,
-    Offence,
-    Plan,
-    ProposalStatement
-} from "./interfaces/Types.sol";
+import {Attempt, Consequence, Conviction, IntegerTerms, Offence, Plan, ProposalStatement} from "./interfaces/Types.sol";
 import {Headers} from "./libraries/Headers.sol";
 import {Plans} from "./libraries/Plans.sol";
 import {Signatures} from "./libraries/Signatures.sol";
@@ -105,8 +97,7 @@ contract SlashingManager is MaskChallenges, Multicall {
         IntegerTerms memory t = tasks.integersOf(s.proposal.task);
         if (s.coordinate >= t.words) revert SlashingManagerCoordinate(s.coordinate, t.words);
         int256 model = _wordOf(c.attempt.modelRoot, Trees.MODEL, t.words, 32, s.coordinate, s.model);
-        int256 sum =
-            _wordOf(s.proposal.aggregateRoot, Trees.AGGREGATE, t.words, t.width, s.coordinate, s.aggregate);
+        int256 sum = _wordOf(s.proposal.aggregateRoot, Trees.AGGREGATE, t.words, t.width, s.coordinate, s.aggregate);
         int256 next = _wordOf(s.proposal.modelRoot, Trees.MODEL, t.words, 32, s.coordinate, s.next);
         if (next == Step.next(model, sum, s.set.weight, t)) revert SlashingManagerSound();
         _convictProposers(c, s.proposal, Offence.WrongStep);
@@ -245,9 +236,8 @@ contract SlashingManager is MaskChallenges, Multicall {
         if (b.proposal.maskRoots.length != columns) revert SlashingManagerLength(b.proposal.maskRoots.length, columns);
         if (b.closing.length % (columns + 1) != 0) revert SlashingManagerLength(b.closing.length, columns + 1);
         uint256 each = b.closing.length / (columns + 1);
-        uint256 aggregate = _unsignedOf(
-            b.proposal.aggregateRoot, Trees.AGGREGATE, t, b.coordinate, b.closing[columns * each:]
-        );
+        uint256 aggregate =
+            _unsignedOf(b.proposal.aggregateRoot, Trees.AGGREGATE, t, b.coordinate, b.closing[columns * each:]);
         for (uint256 j = 0; j < columns; ++j) {
             bytes calldata opening = b.closing[j * each:(j + 1) * each];
             aggregate += _unsignedOf(b.proposal.maskRoots[j], Trees.MASK_SUM, t, b.coordinate, opening);
@@ -266,14 +256,11 @@ contract SlashingManager is MaskChallenges, Multicall {
         return Step.unsignedAt(opening, coordinate % perLeaf, t.width);
     }
 
-    function _wordOf(
-        bytes32 root,
-        uint8 kind,
-        uint256 words,
-        uint256 width,
-        uint256 coordinate,
-        bytes calldata opening
-    ) private view returns (int256) {
+    function _wordOf(bytes32 root, uint8 kind, uint256 words, uint256 width, uint256 coordinate, bytes calldata opening)
+        private
+        view
+        returns (int256)
+    {
         uint256 perLeaf = Trees.LEAF_BYTES * 8 / width;
         Trees.check(root, kind, words * width / 8, Trees.LEAF_BYTES, coordinate / perLeaf, opening);
         return Step.signedAt(opening, coordinate % perLeaf, width);

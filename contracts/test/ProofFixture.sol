@@ -68,7 +68,10 @@ abstract contract ProofFixture is Fixture {
     }
 
     /// @dev Name a tree by one true leaf and made-up siblings; keep its opening.
-    function plant(uint8 kind, uint256 byteLength, bytes memory leaf, bytes memory salt) internal returns (bytes32 root) {
+    function plant(uint8 kind, uint256 byteLength, bytes memory leaf, bytes memory salt)
+        internal
+        returns (bytes32 root)
+    {
         uint256 count = Trees.leavesOf(byteLength, Trees.LEAF_BYTES);
         uint256 position = leafAt(kind);
         bytes memory opening = leaf;
@@ -141,8 +144,9 @@ abstract contract ProofFixture is Fixture {
             commitments = bytes.concat(commitments, Headers.commitment(ctx, uint160(trainer), j, seedAt(i, j)));
         }
         bytes32 root = plant(Trees.MASKED_VECTOR, 2 * words, leafWith(masked(i), 2, abi.encode("y", i)), abi.encode(i));
-        bytes memory head =
-            abi.encode(ctx, i, trainer, root, words, uint256(16), sha256(commitments), keccak256(abi.encode("caps", i)));
+        bytes memory head = abi.encode(
+            ctx, i, trainer, root, words, uint256(16), sha256(commitments), keccak256(abi.encode("caps", i))
+        );
         bytes32 digest = keccak256(
             abi.encodePacked(
                 hex"1901", manager.domainSeparator(), keccak256(abi.encodePacked(Statements.HEADER_TYPE, head))
@@ -258,9 +262,7 @@ abstract contract ProofFixture is Fixture {
                 if (j == column) continue;
                 others = bytes.concat(others, Headers.commitment(ctx, trainer, j, seedAt(i, j)));
             }
-            parts[i] = bytes.concat(
-                slice(records[i], 76, 128), slice(records[i], 224, 321), seedAt(i, column), others
-            );
+            parts[i] = bytes.concat(slice(records[i], 76, 128), slice(records[i], 224, 321), seedAt(i, column), others);
         }
         o.contributions = concat(parts);
         o.used = openings[p.maskRoots[column]];

@@ -126,7 +126,7 @@ class SimulatedNode:
 
     def give(self, root: Digest, peer: PeerId) -> bytes | memoryview | None:
         """Return the bytes of ``root`` if ``peer`` may have them, and count that."""
-        if root in self.offers and peer not in self.offers[root]:
+        if not self.serves or (root in self.offers and peer not in self.offers[root]):
             return None
         data = self.blobs.get(root)
         self.uploads[root] += data is not None

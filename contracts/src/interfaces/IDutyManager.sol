@@ -34,7 +34,9 @@ interface IDutyManager {
     event CommitmentOpened(
         uint256 indexed task, uint256 indexed round, uint256 attempt, uint256 indexed seat, uint256 column, bytes32 root
     );
-    event DutyMissed(uint256 indexed task, uint256 indexed round, uint256 attempt, uint256 indexed validator, bool second);
+    event DutyMissed(
+        uint256 indexed task, uint256 indexed round, uint256 attempt, uint256 indexed validator, bool second
+    );
     /// @notice A node under a root of the proposal is asked for. `tree` counts the mask roots, then aggregate, model, inclusion.
     event TreeQuestioned(
         bytes32 indexed question,

@@ -77,7 +77,11 @@ library Headers {
     }
 
     /// @dev Return H(s): what a header commits to for one column.
-    function commitment(bytes32 ctx, uint256 trainer, uint256 column, bytes32 seed) internal view returns (bytes32 node) {
+    function commitment(bytes32 ctx, uint256 trainer, uint256 column, bytes32 seed)
+        internal
+        view
+        returns (bytes32 node)
+    {
         bytes32 tag = SEED_TAG;
         assembly ("memory-safe") {
             let at := mload(0x40)

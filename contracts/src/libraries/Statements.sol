@@ -11,9 +11,8 @@ library Statements {
         "Include(bytes32 ctx,uint256 view,bytes32 inclusionRoot,uint256 trainers,uint256 weight,bytes32 commitment)"
     );
     bytes32 internal constant SEAT_KEY_TYPE = keccak256("SeatKey(bytes32 ctx,uint256 seat,bytes32 keyHash)");
-    bytes32 internal constant MASK_ROOT_TYPE = keccak256(
-        "MaskRoot(bytes32 ctx,uint256 column,bytes32 inclusionRoot,bytes32 root,uint256 words)"
-    );
+    bytes32 internal constant MASK_ROOT_TYPE =
+        keccak256("MaskRoot(bytes32 ctx,uint256 column,bytes32 inclusionRoot,bytes32 root,uint256 words)");
     bytes32 internal constant HEADER_TYPE = keccak256(
         "Header(bytes32 ctx,uint256 index,address trainer,bytes32 root,uint256 words,uint256 width,bytes32 seedsHash,bytes32 capsulesHash)"
     );

@@ -7,7 +7,11 @@ import {IntegerTerms} from "../interfaces/Types.sol";
 /// @dev Word for word flocknode/aggregation/step.py. TaskRegistry keeps every intermediate below 2^63.
 library Step {
     /// @dev W' = sat32(W + floor((2 num Rc + den D) / (2 den D))), Rc = R limited to +-floor(D tau / weightMax).
-    function next(int256 model, int256 sum, uint256 weight, IntegerTerms memory t) internal pure returns (int256 moved) {
+    function next(int256 model, int256 sum, uint256 weight, IntegerTerms memory t)
+        internal
+        pure
+        returns (int256 moved)
+    {
         int256 limit = int256(weight * t.tau / t.weightMax);
         if (sum > limit) sum = limit;
         if (sum < -limit) sum = -limit;
