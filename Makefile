@@ -24,7 +24,7 @@ demo: $(VENV)/ready  ## twelve hospitals train one model over libp2p and settle 
 test: $(VENV)/ready  ## every check and every test, timed by tier
 	@$(BIN)/python scripts/run_tests.py
 
-deep: $(VENV)/ready  ## what takes longer: nodes that restart over a real network
+deep: $(VENV)/ready  ## what takes longer: restarts and lies over a real network
 	@$(BIN)/pytest -q tests/deep
 
 check: $(VENV)/ready  ## the checks alone: style, types, layers, artifacts
