@@ -66,7 +66,7 @@ class Network:
         self.sent.append((peer, payload))
         return not self.broken
 
-    async def fetch(self, root, _kind, _length, _holders, draft):
+    async def fetch(self, root, _kind, _length, _holders, draft, _leaf_bytes):
         self.fetched.append(root)
         if root not in self.blobs:
             raise PortError
