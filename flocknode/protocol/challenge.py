@@ -89,12 +89,14 @@ class Challenger:
             effects += self._challenge_mask(accepted, proposal, chosen, tip, final, timestamp, now)
             if has_model:
                 statement = accepted_statement(proposal)
-                effects += self._examine(statement, accepted, chosen, now)
+                effects += self._examine(statement, accepted, chosen, proposal.seats, now)
             effects += self._ask_if_withheld(accepted, proposal, tip, timestamp, now)
         if has_model:
+            # Only the proposer was sent a vote: nobody else would take a turn.
+            others = ~(1 << self._seat)
             for seat, suspect in self._suspects.items():
                 if not self._standing.is_slashed(seat):
-                    effects += self._examine(suspect, accepted, chosen, now)
+                    effects += self._examine(suspect, accepted, chosen, others, now)
         return effects
 
     def prepared(self, event: Prepared) -> None:
@@ -140,9 +142,13 @@ class Challenger:
         statement: ProposalStatement,
         accepted: SetAccepted,
         chosen: InclusionSet,
+        unable: int,
         now: Seconds,
     ) -> list[Effect]:
-        """Recompute a proposal; prove what differs once the bytes that it names are here."""
+        """Recompute a proposal; prove what differs once the bytes that it names are here.
+
+        ``unable`` is the bitmap of the seats that will not, and so have no turn.
+        """
         roots = statement.mask_roots
         if not self._unmasker.holds_all(roots):
             length = self._seating.vector_bytes
@@ -169,7 +175,7 @@ class Challenger:
         else:
             return []
         if wrong in self._held or answers:
-            return self._bring(proof, statement.seats, now)
+            return self._bring(proof, unable, now)
         return self._fetch(wrong, kind, length, statement.seats, now)
 
     def _answers(self, statement: ProposalStatement, tree: int) -> tuple[Answer, ...]:

@@ -56,13 +56,18 @@ class SlotWatch:
 
     def prove(self, now: Seconds) -> list[Effect]:
         """Submit what is not on the chain yet, one seat after the other in turn."""
-        seats = self._seating.terms.seats
         return [
             Submit(proof)
             for seat, proof in self._evidence.items()
             if not self._standing.is_slashed(seat)
-            and self._pace.my_turn(("equivocation", seat), now, (self._seat - seat) % seats - 1)
+            and self._pace.my_turn(("equivocation", seat), now, self._rank(seat, proof.slot))
         ]
+
+    def _rank(self, seat: int, slot: EvidenceSlot) -> int:
+        """Take turns, but for votes: only their proposer has heard them."""
+        if slot in (EvidenceSlot.INCLUDE, EvidenceSlot.PROPOSE):
+            return 0
+        return (self._seat - seat) % self._seating.terms.seats - 1
 
     def _context(self) -> Context:
         drawn = self._seating.drawn

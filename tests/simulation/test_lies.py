@@ -149,3 +149,9 @@ def test_no_sum_opens_while_a_demanded_seed_is_missing():
     assert world.ledger.round_of(TASK).phase is Phase.DEMANDED
     opened = [s for node in world.nodes for s in node.statements if isinstance(s, MaskRoot)]
     assert opened == []
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_wrong_vote_is_proven_at_once_by_the_only_seat_that_heard_it(seed):
+    world = told("step", seed=seed, challenge=3)
+    assert offences(world) == ["WRONG_STEP"]
