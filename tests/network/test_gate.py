@@ -127,7 +127,7 @@ async def test_streams_beyond_a_peers_quota_are_reset_and_others_go_on():
                     opened += 1
         assert len(waiting) <= STREAMS_PER_PEER_MAX <= opened + 1
         link(b, a)
-        await eventually(lambda: b.peer in a.linked())
+        await eventually(lambda: b.peer in a.linked() and a.peer in b.linked())
         assert b.send(a.peer, b"unharmed")
         assert (await hear(a)).payload == b"unharmed"
 
