@@ -36,7 +36,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
         ],
     ),
     "simulation": (60, [[*PYTEST, *BOTH_CORES, "tests/simulation", "tests/privacy"]]),
-    "e2e": (90, [[*PYTEST, *BOTH_CORES, "tests/e2e"]]),
+    "e2e": (90, [[*PYTEST, "tests/e2e"]]),
 }
 """Budget in seconds on two cores, and the commands."""
 

@@ -70,7 +70,7 @@ async def test_the_bytecode_judges_what_python_computes(bench):
     terms = replace(TERMS, windows=replace(TERMS.windows, finality=1, demand=30, view=60))
     model = MODEL.tobytes()
     plan = replace(PLAN, terms=terms, model_root=tree_root(TreeKind.MODEL, model))
-    network = await set_up(bench, plan)
+    network = await set_up(bench, plan=plan)
     drawn = await draw(bench, network)
     world = ChainWorld(network, drawn)
     seated = [ledger_of(bench, network, network.seated(v)) for v in drawn.committee]

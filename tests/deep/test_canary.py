@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deep.guarded_task import PASSWORD, PATIENT
 from tests.e2e.demo_process import run_demo
-from tests.e2e.guarded_task import PASSWORD, PATIENT
 
 KEY_FILES = ("signing.key", "network.key", "owner.key", "secrets.key")
 ROOT = Path(__file__).resolve().parent
