@@ -1,4 +1,4 @@
-"""What takes a compiler minutes: the same bytes again, and long random walks through the contracts."""
+"""What takes a compiler minutes: the same bytes again, and long walks through the contracts."""
 
 import os
 import re
