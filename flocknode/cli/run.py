@@ -2,16 +2,16 @@
 
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from flocknode.cli.assembly import SHARD, Node, tune_process
 from flocknode.cli.output import INTERRUPTED, Output
+from flocknode.cli.stopping import until_stopped
 from flocknode.learning.pool import TrainerPool
 from flocknode.p2p.identity import peer_text
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 async def run_nodes(directories: Sequence[Path], output: Output) -> int:
@@ -19,21 +19,18 @@ async def run_nodes(directories: Sequence[Path], output: Output) -> int:
 
     Raises what the first node that failed raised, an ``OperatorError`` for a bad directory.
     """
-    with trio.open_signal_receiver(*SIGNALS) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_run_nodes, directories, output)
-            came = await anext(signals)
-            nursery.cancel_scope.cancel()
+    came = await until_stopped(partial(_run_nodes, directories, output))
     return INTERRUPTED if came == signal.SIGINT else 0
 
 
-async def _run_nodes(directories: Sequence[Path], output: Output) -> None:
+async def _run_nodes(directories: Sequence[Path], output: Output) -> int:
     # A machine without a trainer starts no training process.
-    if not any((directory / SHARD).exists() for directory in directories):
+    if any((directory / SHARD).exists() for directory in directories):
+        async with TrainerPool.open() as pool:
+            await _serve(directories, pool, output)
+    else:
         await _serve(directories, None, output)
-        return
-    async with TrainerPool.open() as pool:
-        await _serve(directories, pool, output)
+    return 0
 
 
 async def _serve(directories: Sequence[Path], pool: TrainerPool | None, output: Output) -> None:

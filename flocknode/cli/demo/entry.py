@@ -1,15 +1,18 @@
 """Where the demo starts: its directory, its deadline, its training processes. Cheap to import."""
 
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from flocknode.cli.demo.plan import DemoOptions
-from flocknode.cli.output import Output
+from flocknode.cli.output import INTERRUPTED, Output
+from flocknode.cli.stopping import until_stopped
 from flocknode.errors import UnavailableError
 from flocknode.learning.pool import TrainerPool
 
@@ -18,6 +21,11 @@ HEAD_START_SECONDS = 0.1
 
 async def run_demo(options: DemoOptions, output: Output) -> int:
     """Run the demo; return the exit code: 0 if every round settled and was verified."""
+    code = await until_stopped(partial(_run, options, output))
+    return INTERRUPTED if isinstance(code, signal.Signals) else code
+
+
+async def _run(options: DemoOptions, output: Output) -> int:
     started = time.monotonic()
     with trio.move_on_after(options.timeout):
         async with _directory(options.keep) as directory:
