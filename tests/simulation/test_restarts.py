@@ -29,6 +29,7 @@ from tests.simulation.round_world import (
 
 AWAY_SECONDS = 0.6
 SEAT_EFFECTS = 36
+LIVES = 21
 TRAINER_EFFECTS = 8
 """A node has about so many effects in a calm round of three trainers."""
 
@@ -114,7 +115,7 @@ SEEN = set()
 """Kinds of effects that any node had."""
 
 
-@pytest.mark.parametrize("first", range(SEAT_EFFECTS))
+@pytest.mark.parametrize("first", range(LIVES))
 def test_round_settles_though_every_process_dies_once(tmp_path, first):
     world, killer = kill_everybody(tmp_path, first)
     KILLS.extend(killer.kills)
