@@ -127,7 +127,9 @@ def test_round_settles_though_every_process_dies_once(tmp_path, first):
         close_stores(world)
 
 
-@pytest.mark.parametrize(("rare", "first"), [("Fetch", 0), ("Prepare", 8), ("Reseal", 0)])
+@pytest.mark.parametrize(
+    ("rare", "first"), [("Fetch", 0), ("Prepare", 8), ("Reseal", 0), ("ServeMaskSum", 0)]
+)
 def test_round_settles_though_somebody_dies_after_what_is_rare(tmp_path, rare, first):
     world, killer = kill_everybody(tmp_path, first, rare)
     KILLS.extend(killer.kills)
