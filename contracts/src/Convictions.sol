@@ -6,7 +6,7 @@ import {ISlashingManager} from "./interfaces/ISlashingManager.sol";
 import {Attempt, Consequence, Conviction, Offence} from "./interfaces/Types.sol";
 
 /// @title Convictions: what was proven, and the stake that it costs
-/// @dev A proof convicts, `punish` takes the stake: so the gas of a proof does not grow with the number of liars. Every
+/// @dev A proof convicts, `punish` takes the stake: so the gas of a proof does not grow with the number of the convicted. Every
 /// conviction is under a hash of its words, counts once and is punished once.
 abstract contract Convictions is Evidence, ISlashingManager {
     uint256 private constant BPS = 10_000;

@@ -79,7 +79,7 @@ abstract contract MaskChallenges is Convictions {
             if (!open) _unlock(o.proposal.task, c.attempt.ctx, challenge, finder);
             challenge.opened = uint8(o.column + 1);
             emit ColumnOpened(o.proposal.task, c.attempt.round, c.attempt.attempt, o.column);
-            _convict(c, o.proposal.task, Offence.WrongMaskSum, _liars(c, t, o), Consequence.Strike, finder);
+            _convict(c, o.proposal.task, Offence.WrongMaskSum, _signersOf(c, t, o), Consequence.Strike, finder);
             return;
         }
         if (open) revert SlashingManagerSound();
@@ -245,11 +245,11 @@ abstract contract MaskChallenges is Convictions {
     }
 
     /// @dev Seats of the column that signed the wrong root: under a MASK_ROOT, or for their own column in the proposal.
-    function _liars(Case memory c, IntegerTerms memory t, SeedOpening calldata o) private view returns (uint256) {
+    function _signersOf(Case memory c, IntegerTerms memory t, SeedOpening calldata o) private view returns (uint256) {
         uint256 mates = _seatsOf(c, o.column);
-        if (o.liars & ~mates != 0) revert SlashingManagerUnknownSeat(o.liars);
+        if (o.accused & ~mates != 0) revert SlashingManagerUnknownSeat(o.accused);
         bytes32 digest = _maskRootDigest(c, o.column, o.proposal.maskRoots[o.column], t.words);
-        _checkSignatures(c, o.liars, digest, o.liarSignatures);
-        return o.liars | (o.proposal.seats & mates);
+        _checkSignatures(c, o.accused, digest, o.accusedSignatures);
+        return o.accused | (o.proposal.seats & mates);
     }
 }

@@ -30,6 +30,7 @@ BLOB_BYTES = 64 << 20
 REPEATS = 3
 BETWEEN_MIN = 130.0
 """MB/s that a pull between two processes must reach."""
+PULL_WITHIN = "blob pull within one process"
 _TCP_CHUNK = 256 * 1024
 _SEED = hashlib.sha256(b"flocknode bench").digest()
 
@@ -55,7 +56,7 @@ async def measure_transfer() -> list[Figure]:
             "blob pull between two processes", between, "MB/s", BETWEEN_MIN, between / between_tcp
         ),
         Figure("tcp within one process", within_tcp, "MB/s", None, None),
-        Figure("blob pull within one process", within, "MB/s", None, within / within_tcp),
+        Figure(PULL_WITHIN, within, "MB/s", None, within / within_tcp),
     ]
 
 

@@ -153,7 +153,7 @@ def _seeds(it: OpenSeeds) -> tuple[object, ...]:
     return (
         *(_proposal(it.proposal), it.column, it.group),
         *(b"".join(map(packed_contribution, it.contributions)), it.used, it.own),
-        *(it.liars, b"".join(it.liar_signatures)),
+        *(it.accused, b"".join(it.accused_signatures)),
     )
 
 

@@ -4,15 +4,37 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+import trio
+
 from flocknode.bench.arithmetic import measure_arithmetic
 from flocknode.bench.chart import draw_chart
 from flocknode.bench.figure import Figure
 from flocknode.bench.machine import describe_machine
+from flocknode.bench.rounds import ROUNDS, measure_rounds
+from flocknode.bench.startup import measure_startup
+from flocknode.bench.transfer import PULL_WITHIN, measure_transfer
 from flocknode.bench.verdict import described, is_kept, rounded
 from flocknode.cli.output import Output
 from flocknode.errors import UnavailableError, UsageError
 
-BENCHES: Final[dict[str, Callable[[], Iterable[Figure]]]] = {"arithmetic": measure_arithmetic}
+
+def _transfer() -> Iterable[Figure]:
+    return trio.run(measure_transfer)
+
+
+def _rounds() -> Iterable[Figure]:
+    """Measure rounds by the length of the model, against the rate of this run's own pulls."""
+    rates = {figure.name: 1e6 * figure.value for figure in _transfer()}
+    for words in ROUNDS:
+        yield from measure_rounds(words, rates[PULL_WITHIN])
+
+
+BENCHES: Final[dict[str, Callable[[], Iterable[Figure]]]] = {
+    "arithmetic": measure_arithmetic,
+    "transfer": _transfer,
+    "startup": measure_startup,
+    "rounds": _rounds,
+}
 
 
 def run_benches(names: Sequence[str], output: Output, plot: Path | None) -> int:

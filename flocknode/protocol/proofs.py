@@ -103,8 +103,8 @@ class OpenSeeds:
     """Opening of the proposal's root."""
     own: bytes
     """Opening of the challenger's root; nothing where the column is open already."""
-    liars: int
-    liar_signatures: tuple[bytes, ...]
+    accused: int
+    accused_signatures: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

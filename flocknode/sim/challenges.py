@@ -204,8 +204,8 @@ def _group(terms: IntegerTerms, root: Digest, group: int, opening: bytes) -> byt
 def _liars(tx: Transaction, attempt: Round, terms: TaskTerms, call: OpenSeeds) -> int:
     """Return the column's seats that signed the wrong root, as MASK_ROOT or in the proposal."""
     mates = column_seats(terms, call.column)
-    require(call.liars & ~mates == 0, "SlashingManagerUnknownSeat")
+    require(call.accused & ~mates == 0, "SlashingManagerUnknownSeat")
     used = call.proposal.mask_roots[call.column]
     statement = mask_root_of(attempt, call.column, used, terms.integers.words)
-    require_signed(tx, attempt, call.liars, statement, b"".join(call.liar_signatures))
-    return call.liars | call.proposal.seats & mates
+    require_signed(tx, attempt, call.accused, statement, b"".join(call.accused_signatures))
+    return call.accused | call.proposal.seats & mates

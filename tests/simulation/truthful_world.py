@@ -135,8 +135,8 @@ class TruthfulWorld(World):
             contributions=tuple(self.opened(index) for index in range(TRAINERS)),
             used=tree_opening(used, 0),
             own=tree_opening(own, 0),
-            liars=NOBODY,
-            liar_signatures=(),
+            accused=NOBODY,
+            accused_signatures=(),
         )
 
     def opened(self, index: int) -> OpenedContribution:

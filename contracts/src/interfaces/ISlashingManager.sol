@@ -102,8 +102,8 @@ interface ISlashingManager {
         bytes contributions; // each: trainer 20, root 32, capsulesHash 32, signature 65, seed 32, the other columns' commitments 32 each
         bytes used; // opening of the proposal's root: leaf and path
         bytes own; // opening of the challenger's root: the same leaf of another tree; read only if `used` is right
-        uint256 liars; // seats of the column that signed MASK_ROOT of the proposal's root, and their signatures
-        bytes liarSignatures;
+        uint256 accused; // seats of the column that signed MASK_ROOT of the proposal's root, and their signatures
+        bytes accusedSignatures;
     }
 
     /// @dev Contributions `first` to `first + 2^level`, as far as the set goes. Each header: trainer 20, root 32, seedsHash 32,
