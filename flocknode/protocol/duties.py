@@ -18,6 +18,9 @@ from flocknode.protocol.unmasking import Unmasker
 DEMANDS_MAX = 8
 """Seeds that one seat demands of an attempt: more of them lacking is a fault of its own."""
 
+DEMAND_SECONDS_MIN = 2 * RESEND_SECONDS
+"""A demand that nobody has time to answer aborts the attempt: in shorter windows none is made."""
+
 
 class DutyWatch:
     """One seat's accusations and demands, and its answers to them."""
@@ -122,8 +125,9 @@ class DutyWatch:
         now: Seconds,
     ) -> list[Effect]:
         """Demand the seeds that no mate gave, if others signed for the set without this seat."""
-        until = accepted.accepted_at + (self._seating.terms.windows.demand + 1) // 2
-        if accepted.seats >> self._seat & 1 or timestamp >= until:
+        window = self._seating.terms.windows.demand
+        until = accepted.accepted_at + (window + 1) // 2
+        if accepted.seats >> self._seat & 1 or timestamp >= until or window < DEMAND_SECONDS_MIN:
             return []
         lacking = set(self._attester.without_seed(known.headers)[:DEMANDS_MAX])
         asked = {demand.position for demand in tip.docket.demands}
