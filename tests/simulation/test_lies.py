@@ -8,7 +8,7 @@ from flocknode.messages.statements import MaskRoot
 from flocknode.protocol.effects import Submit
 from flocknode.protocol.ledger import AttemptAborted, OpenRound, RoundSettled
 from flocknode.protocol.proofs import CloseDemand
-from flocknode.protocol.verdicts import DutyMissed, SeedAnswered, TreeAnswered
+from flocknode.protocol.verdicts import DutyMissed, SeedAnswered, SeedDemanded, TreeAnswered
 from flocknode.sim.state import Phase
 from flocknode.sim.world import TASK
 from tests.simulation.lie_world import (
@@ -110,6 +110,13 @@ def test_seed_that_mates_withhold_is_given_on_chain():
     world = told("withhold")
     assert len(all_of(world, SeedAnswered)) == 1
     assert slashed(world) == {}
+    assert_the_settled_models_are_right(world, honest_models())
+
+
+def test_no_seed_is_demanded_where_nobody_has_time_to_answer():
+    world = told("withhold", demand=3)
+    assert all_of(world, SeedDemanded) == []
+    assert all_of(world, AttemptAborted) == []
     assert_the_settled_models_are_right(world, honest_models())
 
 
