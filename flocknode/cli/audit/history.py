@@ -1,7 +1,7 @@
 """What the chain's blocks tell of one task: its rounds as they settled, and who was paid."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flocknode.chain.archive import ArchivedBlock
 from flocknode.chain.bindings import Bindings, ledger_event
@@ -18,6 +18,7 @@ from flocknode.protocol.ledger import (
     SetAccepted,
     TaskCreated,
 )
+from flocknode.protocol.verdicts import SeatsJudged
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class _Fold:
         self._outflow = outflow
         self._task = task
         self._view = ChainView(task)
+        self._unpaid_set = self._unpaid_proposal = 0
+        """Seats that a verdict struck off the accepted set and the accepted proposal."""
 
     def take(self, name: str, arguments: Arguments, block: int) -> None:
         event = ledger_event(name, arguments)
@@ -81,8 +84,26 @@ class _Fold:
         if isinstance(event, RoundSettled) and event.task == self._task and history:
             done = _round(self._view, event, block)
             history.rounds.append(done)
-            history.pay.settle(done.drawn, done.accepted, done.proposal)
+            accepted = replace(done.accepted, seats=done.accepted.seats & ~self._unpaid_set)
+            proposal = replace(done.proposal, seats=done.proposal.seats & ~self._unpaid_proposal)
+            history.pay.settle(done.drawn, accepted, proposal)
+        self._strike_off(event)
         self._view = self._view.apply(event)
+
+    def _strike_off(self, event: LedgerEvent) -> None:
+        """Convicted and absent seats lose the pay of what they signed before the verdict."""
+        if getattr(event, "task", None) != self._task:
+            return
+        match event:
+            case SetAccepted():
+                self._unpaid_set = 0
+            case ProposalAccepted():
+                self._unpaid_proposal = 0
+            case SeatsJudged(slashed=slashed, absent=absent):
+                self._unpaid_set |= slashed | absent
+                self._unpaid_proposal |= slashed | absent
+            case _:
+                pass
 
 
 def _events(block: ArchivedBlock, bindings: Bindings) -> Iterator[tuple[str, Arguments]]:
