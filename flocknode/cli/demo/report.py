@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flocknode import __version__
+from flocknode.cli.demo.evidence import AuditFigures
 from flocknode.cli.demo.pay import Pay
 from flocknode.cli.demo.plan import BLOCK_SECONDS, FINALITY_BLOCKS
 from flocknode.cli.demo.stage import Stage
 from flocknode.cli.demo.watch import RoundRecord
 from flocknode.cli.output import Output
+from flocknode.learning.pool import Baselines
 
 if TYPE_CHECKING:
     from flocknode.cli.demo.run import Progress
@@ -161,29 +163,8 @@ def finish(
     rounds, alone = stage.options.rounds, baselines.alone
     federated = progress.accuracies[-1] if progress.accuracies else 0.0
     seconds = statistics.median(record.seconds for record in records[1:] or records)
-    output.line(
-        "alone",
-        f"best hospital {max(alone):.3f}   mean {statistics.mean(alone):.3f}   "
-        f"worst {min(alone):.3f}",
-    )
-    output.line(
-        "together",
-        f"federated {federated:.3f}       pooled data would give {baselines.pooled:.3f}",
-    )
     is_whole = len(records) == audit.rounds_verified == rounds and not audit.faults
-    output.line(
-        "verify",
-        f"{audit.rounds_verified}/{rounds} rounds and {audit.receipts_verified}/"
-        f"{audit.receipts_expected} receipts recomputed by another process from public data, "
-        f"{'every root matches' if is_whole else 'NOT EVERY ROOT MATCHES'} the chain",
-    )
-    for fault in audit.faults:
-        output.line("WRONG", fault)
-    output.line(
-        "pay",
-        f"{pay.claimed / 1e18:.2f} of {pay.funded / 1e18:.2f} tokens claimed, stake lost "
-        f"{pay.stake_lost / 1e18:.2f}, transactions by trainers {pay.trainer_transactions}",
-    )
+    _table(output, baselines, federated, audit, pay, rounds=rounds, is_whole=is_whole)
     total = time.monotonic() - started
     output.line("time", f"{seconds:.1f} s per round, {total:.1f} s in all")
     if stage.options.keep:
@@ -217,3 +198,39 @@ def finish(
         keep=str(stage.directory) if stage.options.keep else None,
     )
     return 0 if is_whole else 1
+
+
+def _table(
+    output: Output,
+    baselines: Baselines,
+    federated: float,
+    audit: AuditFigures,
+    pay: Pay,
+    *,
+    rounds: int,
+    is_whole: bool,
+) -> None:
+    """Print what people read at the end."""
+    alone = baselines.alone
+    output.line(
+        "alone",
+        f"best hospital {max(alone):.3f}   mean {statistics.mean(alone):.3f}   "
+        f"worst {min(alone):.3f}",
+    )
+    output.line(
+        "together",
+        f"federated {federated:.3f}       pooled data would give {baselines.pooled:.3f}",
+    )
+    output.line(
+        "verify",
+        f"{audit.rounds_verified}/{rounds} rounds and {audit.receipts_verified}/"
+        f"{audit.receipts_expected} receipts recomputed by another process from public data, "
+        f"{'every root matches' if is_whole else 'NOT EVERY ROOT MATCHES'} the chain",
+    )
+    for fault in audit.faults:
+        output.line("WRONG", fault)
+    output.line(
+        "pay",
+        f"{pay.claimed / 1e18:.2f} of {pay.funded / 1e18:.2f} tokens claimed, stake lost "
+        f"{pay.stake_lost / 1e18:.2f}, transactions by trainers {pay.trainer_transactions}",
+    )
