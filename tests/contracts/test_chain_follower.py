@@ -15,6 +15,7 @@ from flocknode.chain.heads import Heads, connected
 from flocknode.chain.sender import Request, Sender
 from flocknode.chain.transaction import created_address
 from flocknode.protocol.ledger import RollCalled
+from tests.reorganisation import reorganise
 
 # Runtime: LOG1 with the first calldata word as topic, then STOP.
 RUNTIME = bytes.fromhex("60003560006000a100")
@@ -101,7 +102,7 @@ async def test_a_reorganisation_takes_back_what_it_undid(bench, depth):
     await follow(follower, mirror, lambda m: m.numbers == [1, 2])
     head = int(await bench.client.call("eth_blockNumber"), 16)
     deep_enough = max(depth, head - receipt.block + 1)
-    await bench.client.call("anvil_reorg", deep_enough, [])
+    await reorganise(bench.client, deep_enough)
     await follow(follower, mirror, lambda m: m.numbers == [1])
     assert mirror.undone
     canonical = await bench.client.call(
@@ -131,7 +132,7 @@ async def test_what_is_held_is_what_the_chain_says_after_many_reorganisations(be
             await bench.client.call("eth_sendTransaction", call)
             await trio.sleep(dice.uniform(0, 0.1))
             if dice.random() < 0.5:
-                await bench.client.call("anvil_reorg", dice.randint(1, 4), [])
+                await reorganise(bench.client, dice.randint(1, 4))
         stop.set()
 
     stop = trio.Event()
@@ -170,7 +171,7 @@ async def test_an_undone_final_block_is_an_error(tmp_path):
         mirror = Mirror()
         follower = Follower(client, heads, [chain.faucet.address], decode, 0)
         await follow(follower, mirror, lambda m: m.final >= 8)
-        await client.call("anvil_reorg", 6, [])
+        await reorganise(client, 6)
         with pytest.raises(FinalityBroken):
             await follow(follower, mirror, lambda _: False)
 

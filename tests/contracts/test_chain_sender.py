@@ -16,6 +16,7 @@ from flocknode.chain.transaction import Transaction, created_address, sign
 from flocknode.crypto.hashing import keccak256
 from flocknode.crypto.signing import SigningKey, new_signing_key
 from flocknode.primitives import Address, Wei
+from tests.reorganisation import reorganise
 
 SOMEBODY = Address(b"\x77" * 20)
 # Runtime: revert with the call data as revert data. Creation copies what follows its 11 bytes.
@@ -132,7 +133,7 @@ async def test_a_sender_goes_on_after_a_reorganisation_threw_its_transactions_aw
     sender = Sender(bench.client, bench.heads, key, bench.chain.chain_id)
     for _ in range(3):
         await sender.transact(transfer(1))
-    await bench.client.call("anvil_reorg", 5, [])
+    await reorganise(bench.client, 5)
     await bench.fund(key)  # The reorganisation took the funds as well.
     with trio.fail_after(5):
         await sender.transact(transfer(2))

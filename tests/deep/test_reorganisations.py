@@ -13,6 +13,7 @@ from flocknode.cli.demo.run import watch
 from flocknode.cli.demo.stage import Stage, open_grounds, set_stage, start_nodes
 from flocknode.learning.pool import TrainerPool
 from tests.e2e.test_stage import OPTIONS
+from tests.reorganisation import reorganise
 
 FIELD = replace(OPTIONS, chain="anvil", trainers=4, columns=2, seats=3, validators=6, rounds=40)
 SETTLE_SECONDS = 120
@@ -51,7 +52,7 @@ async def test_replaced_blocks_leave_one_model_on_all_nodes(
         for phase in PHASES:
             with trio.fail_after(SETTLE_SECONDS):
                 await reached(stage, phase, round_ + 1)
-                await stage.client.call("anvil_reorg", depth, [])
+                await reorganise(stage.client, depth)
                 while (settled := (await watcher.settled()).settled).round <= round_:
                     pass
                 round_ = settled.round
