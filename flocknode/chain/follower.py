@@ -1,11 +1,10 @@
 """Follows the chain block by block: no event is lost or told twice, whatever reorganises.
 
 Every block is linked to the one before by its parent hash, and logs are asked for by block hash,
-so a reorganisation between two questions shows as a broken link or as an unknown block. Blocks
-whose bloom filter excludes our contracts are not asked for logs at all (Yellow Paper, 4.3.1).
+so a reorganisation between two questions shows as a broken link or as an unknown block.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
 from typing import Self
@@ -22,8 +21,7 @@ from flocknode.chain.errors import (
     reading,
 )
 from flocknode.chain.heads import OUTAGE_SECONDS_MAX, Header, Heads, read_header
-from flocknode.crypto.hashing import keccak256
-from flocknode.primitives import Address, Digest
+from flocknode.chain.logs import LogReader
 from flocknode.protocol.ledger import Block, ChainProgress, LedgerEvent
 
 STEP_BLOCKS_MAX = 64
@@ -32,11 +30,6 @@ RANGE_BLOCKS_MAX = 2000
 KEPT_BLOCKS_MAX = 4096
 RETRY_SECONDS = 0.5
 RETRY_SECONDS_MAX = 8.0
-EMPTY_ANSWERS_MAX = 3
-SPARSE_BITS_MAX = 256
-"""Of 2048 bits set in a bloom filter: below, one of a thousand blocks only seems to name us."""
-
-Decode = Callable[[Json], LedgerEvent | None]
 
 
 class Follower:
@@ -50,15 +43,12 @@ class Follower:
         self,
         client: Rpc,
         heads: Heads,
-        addresses: Sequence[Address],
-        decode: Decode,
+        logs: LogReader,
         start: int,
     ) -> None:
         self._client = client
         self._heads = heads
-        self._addresses = ["0x" + address.hex() for address in addresses]
-        self._blooms = [_bloom(address) for address in addresses]
-        self._decode = decode
+        self._logs = logs
         self._start = start
         self._kept: list[Header] = []
         """From the newest block known as final to the tip that was told last."""
@@ -145,36 +135,10 @@ class Follower:
             headers.append(newest)
         if len(headers) != max(last - base.number, 0) or not _are_linked(base, headers):
             return None
-        events = await self._events(headers)
+        events = await self._logs.of(headers)
         if events is None:
             return None
         return headers, [_block(header, events.get(header.number, [])) for header in headers]
-
-    async def _events(self, headers: Sequence[Header]) -> dict[int, list[LedgerEvent]] | None:
-        """Return the events by block number, or None if a block is no longer known.
-
-        An empty answer that the block's bloom filter contradicts is asked for again: endpoints
-        know a block for a moment before they know its logs.
-        """
-        asked = [header for header in headers if self._may_have_logs(header)]
-        events: dict[int, list[LedgerEvent]] = {}
-        for attempt in range(EMPTY_ANSWERS_MAX):
-            filters = [{"blockHash": _hex(one.digest), "address": self._addresses} for one in asked]
-            try:
-                answers = await self._client.batch([("eth_getLogs", (one,)) for one in filters])
-            except RpcFailed:
-                return None
-            for header, logs in zip(asked, answers, strict=True):
-                events[header.number] = self._decode_all(logs, header)
-            asked = [
-                header
-                for header, logs in zip(asked, answers, strict=True)
-                if not logs and header.bloom.bit_count() <= SPARSE_BITS_MAX
-            ]
-            if not asked:
-                break
-            await trio.sleep(RETRY_SECONDS / 4 * 2**attempt)
-        return events
 
     async def _range(self, base: Header, final: Header) -> tuple[list[Header], list[Block]]:
         """Read final blocks by a range of numbers; they cannot move, so no hash is needed."""
@@ -191,7 +155,7 @@ class Follower:
         if len(headers) != len(numbers):
             raise FinalityBroken(last)
         blocks = [
-            _block(one, self._decode_all(by_number.get(one.number, []), one)) for one in headers
+            _block(one, self._logs.decode(by_number.get(one.number, []), one)) for one in headers
         ]
         return headers[-1:], blocks
 
@@ -202,7 +166,11 @@ class Follower:
         """
         while True:
             last = min(end, first + self._span - 1)
-            bounds = {"fromBlock": hex(first), "toBlock": hex(last), "address": self._addresses}
+            bounds = {
+                "fromBlock": hex(first),
+                "toBlock": hex(last),
+                "address": self._logs.addresses,
+            }
             try:
                 logs = await self._client.call("eth_getLogs", bounds)
             except (RpcFailed, EndpointUnreachable) as error:
@@ -218,17 +186,6 @@ class Follower:
         answers = await self._client.batch(requests)
         return [None if answer is None else read_header(answer) for answer in answers]
 
-    def _may_have_logs(self, header: Header) -> bool:
-        return any(header.bloom & bloom == bloom for bloom in self._blooms)
-
-    def _decode_all(self, logs: Sequence[Json], header: Header) -> list[LedgerEvent]:
-        """Decode a block's logs; raises MalformedAnswer for one of another block."""
-        with reading("a log"):
-            if any(log["blockHash"] != _hex(header.digest) for log in logs):
-                raise MalformedAnswer("a log is of another block of the same number")
-            ordered = sorted(logs, key=lambda log: int(log["logIndex"], 16))
-            return [event for log in ordered if (event := self._decode(log)) is not None]
-
     def _keep(self, base: Header, headers: Sequence[Header], final: Header) -> None:
         kept = [header for header in self._kept if header.number <= base.number] + [*headers]
         if kept[-1].number <= final.number:
@@ -236,16 +193,6 @@ class Follower:
         elif any(header.digest == final.digest for header in kept):
             self._final = final.number
         self._kept = [it for it in kept if it.number >= self._final][-KEPT_BLOCKS_MAX:]
-
-
-def _hex(digest: Digest) -> str:
-    return "0x" + digest.hex()
-
-
-def _bloom(address: Address) -> int:
-    digest = keccak256(address)
-    bits = (int.from_bytes(digest[index : index + 2], "big") % 2048 for index in (0, 2, 4))
-    return sum({1 << bit for bit in bits})
 
 
 def _are_linked(base: Header, headers: Sequence[Header]) -> bool:

@@ -1,19 +1,14 @@
 """The node's ledger on a real chain."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 
 import trio
 
 from flocknode.chain.agreement import AgreedProgress, Agreement
-from flocknode.chain.bindings import Bindings
-from flocknode.chain.client import ChainClient, Rpc
-from flocknode.chain.deployment import Deployment, verify
+from flocknode.chain.connection import Connection
 from flocknode.chain.endpoints import Endpoints
-from flocknode.chain.follower import Follower
-from flocknode.chain.heads import POLL_SECONDS, Heads, followed
 from flocknode.chain.onion import Onion
 from flocknode.chain.reader import Reader
 from flocknode.chain.sender import Receipt, Sender
@@ -24,32 +19,32 @@ from flocknode.primitives import Wei
 from flocknode.protocol.ledger import Call, ChainProgress, Reveal
 from flocknode.protocol.proofs import Accuse, AskTree, DemandSeed, OpenChallenge
 
-SHARED_CALL_SECONDS_MAX = 3.0
-"""Deadline of a call that another endpoint can answer instead."""
-
 
 class ChainLedger:
     """What happens on the chain, as blocks; and the calls of one key, as transactions."""
 
     def __init__(
         self,
-        client: Rpc,
-        heads: Heads,
-        deployment: Deployment,
+        connection: Connection,
         key: SigningKey,
         onion: Onion | None = None,
         outbox: Outbox | None = None,
     ) -> None:
-        self._client = client
-        self._heads = heads
-        self._bindings = Bindings(deployment)
-        self._reader = Reader(client, deployment)
+        self._connection = connection
+        self._bindings = connection.bindings
+        deployment = self._bindings.deployment
+        self._reader = Reader(connection.client, deployment)
         self._onion = onion
         self._reveal = trio.Lock()
         self._validator: int | None = None
         self._bonds: dict[str, Wei] = {}
         self.sender = Sender(
-            client, heads, key, deployment.chain_id, self._bindings.artifacts, outbox
+            connection.client,
+            connection.heads,
+            key,
+            deployment.chain_id,
+            self._bindings.artifacts,
+            outbox,
         )
 
     def progress(self, task: int) -> AsyncIterator[ChainProgress]:
@@ -57,17 +52,10 @@ class ChainLedger:
 
         With several endpoints, final draws of ``task`` are doubted until they agree on them.
         """
-        deployment = self._bindings.deployment
-        follower = Follower(
-            self._client,
-            self._heads,
-            list(deployment.addresses.values()),
-            self._bindings.decode,
-            deployment.block,
-        )
-        if not isinstance(self._client, Endpoints):
+        follower, client = self._connection.follow(), self._connection.client
+        if not isinstance(client, Endpoints):
             return follower
-        return AgreedProgress(follower, Agreement(self._client, self._bindings), task)
+        return AgreedProgress(follower, Agreement(client, self._bindings), task)
 
     async def submit(self, call: Call) -> None:
         """Send a call and wait for its block; raises as ``transact`` does."""
@@ -111,45 +99,14 @@ class ChainLedger:
 
 @asynccontextmanager
 async def open_ledger(
-    urls: Sequence[str],
-    deployment: Deployment,
+    connection: Connection,
     key: SigningKey,
     onion: Onion | None = None,
-    poll_seconds: float = POLL_SECONDS,
     outbox: Outbox | None = None,
 ) -> AsyncIterator[ChainLedger]:
-    """Connect, check the contracts and follow the head until the block ends."""
-    async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(_reached(urls, deployment))
-        heads = await stack.enter_async_context(followed(client, poll_seconds))
-        ledger = ChainLedger(client, heads, deployment, key, onion, outbox)
-        nursery = await stack.enter_async_context(trio.open_nursery())
+    """Go on with the transactions that were on their way, until the block ends."""
+    ledger = ChainLedger(connection, key, onion, outbox)
+    async with trio.open_nursery() as nursery:
         await nursery.start(ledger.sender.resume)
         yield ledger
         nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def _reached(urls: Sequence[str], deployment: Deployment) -> AsyncIterator[Rpc]:
-    """Reach one endpoint, or several that stand in for one another."""
-    if len(urls) == 1:
-        async with ChainClient(urls[0]) as client:
-            await verify(client, deployment)
-            yield client
-        return
-    clients = [ChainClient(url, 1, SHARED_CALL_SECONDS_MAX) for url in urls]
-    try:
-        if len({client.name for client in clients}) < len(clients):
-            raise ConfigurationError(
-                "two endpoints in rpc are of one host: they cannot vouch for each other",
-                "name endpoints of different hosts",
-            )
-        endpoints = Endpoints(clients, partial(verify, deployment=deployment))
-        await endpoints.open()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(endpoints.run)
-            yield endpoints
-            nursery.cancel_scope.cancel()
-    finally:
-        for client in clients:
-            client.close()

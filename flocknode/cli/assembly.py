@@ -2,17 +2,19 @@
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 import trio
 
+from flocknode.chain.connection import Connections
 from flocknode.chain.deployment import Deployment, load_deployment
 from flocknode.chain.keystore import load_key, read_secret
 from flocknode.chain.ledger import ChainLedger, open_ledger
-from flocknode.chain.onion import load_onion
+from flocknode.chain.onion import Onion, load_onion
 from flocknode.cli.node_config import LISTENS_ON_NOTHING, NodeConfig, load_node_config
 from flocknode.cli.task_file import TaskFile, load_task_file
 from flocknode.crypto.hashing import sha256
@@ -62,6 +64,7 @@ class Node:
     vault: Vault
     judge: "Judge"
     pool: TrainerPool | None
+    chains: Connections | None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     @property
@@ -69,11 +72,19 @@ class Node:
         return self.storage.blobs
 
     @classmethod
-    def open(cls, directory: Path, pool: TrainerPool | None = None, *, durable: bool) -> Self:
+    def open(
+        cls,
+        directory: Path,
+        pool: TrainerPool | None = None,
+        chains: Connections | None = None,
+        *,
+        durable: bool,
+    ) -> Self:
         """Read the directory; raise ``ConfigurationError`` if something in it is amiss.
 
-        A node that is not ``durable`` remembers in memory what it signed, drew and heard: it must
-        never be started on this directory again.
+        ``pool`` and ``chains`` are what the nodes of one process share. A node that is not
+        ``durable`` remembers in memory what it signed, drew and heard: it must never be started on
+        this directory again.
         """
         config = load_node_config(directory)
         task = load_task_file(directory / TASK)
@@ -96,7 +107,18 @@ class Node:
         rounding = _rounding(config, task, key)
         vault = Vault(storage.blobs, storage.secrets, storage.protection, rounding=rounding)
         return cls(
-            directory, config, task, deployment, key, network, storage, machine, vault, judge, pool
+            directory,
+            config,
+            task,
+            deployment,
+            key,
+            network,
+            storage,
+            machine,
+            vault,
+            judge,
+            pool,
+            chains,
         )
 
     async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:  # type: ignore[name-defined]
@@ -113,16 +135,8 @@ class Node:
     async def _run(self, task_status: "trio.TaskStatus[None]") -> None:  # type: ignore[name-defined]
         onion_path = self.directory / ONION
         onion = load_onion(onion_path) if onion_path.exists() else None
-        ledger = open_ledger(
-            self.config.rpc,
-            self.deployment,
-            self.key,
-            onion,
-            self.config.poll_seconds,
-            self.storage.outbox,
-        )
         with self.scope:
-            async with ledger as chain, trio.open_nursery() as nursery:
+            async with self._ledger(onion) as chain, trio.open_nursery() as nursery:
                 service = self._service(chain)
                 self.judge.service = service
                 await nursery.start(self.network.run)
@@ -134,6 +148,18 @@ class Node:
                     nursery.start_soon(self.network.find_neighbours)
                 nursery.start_soon(service.run)
                 task_status.started()
+
+    @asynccontextmanager
+    async def _ledger(self, onion: Onion | None) -> AsyncIterator[ChainLedger]:
+        config = self.config
+        async with AsyncExitStack() as stack:
+            chains = self.chains
+            if chains is None:
+                chains = await stack.enter_async_context(Connections.opened())
+            connection = await chains.to(config.rpc, self.deployment, config.poll_seconds)
+            yield await stack.enter_async_context(
+                open_ledger(connection, self.key, onion, self.storage.outbox)
+            )
 
     def close(self) -> None:
         """Stop this node; its peers see its host go."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trio
 
+from flocknode.chain.connection import Connections
 from flocknode.cli.assembly import SHARD, Node, tune_process
 from flocknode.cli.output import INTERRUPTED, Output
 from flocknode.cli.stopping import until_stopped
@@ -35,8 +36,9 @@ async def _run_nodes(directories: Sequence[Path], output: Output) -> int:
 
 async def _serve(directories: Sequence[Path], pool: TrainerPool | None, output: Output) -> None:
     tune_process()
-    nodes = [Node.open(directory, pool, durable=True) for directory in directories]
     async with trio.open_nursery() as nursery:
+        chains = Connections(nursery)
+        nodes = [Node.open(directory, pool, chains, durable=True) for directory in directories]
         for node in nodes:
             await nursery.start(node.run)
             peer, address = peer_text(node.network.peer), node.network.address

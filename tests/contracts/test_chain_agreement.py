@@ -14,6 +14,7 @@ from flocknode.chain.client import ChainClient
 from flocknode.chain.deployment import CONTRACTS, Deployment
 from flocknode.chain.endpoints import Endpoints
 from flocknode.chain.follower import Follower
+from flocknode.chain.logs import LogReader
 from flocknode.chain.sender import Request
 from flocknode.chain.transaction import created_address
 from flocknode.crypto.hashing import sha256
@@ -90,7 +91,8 @@ class Site:
         await endpoints.open()
         manager = [self.manager]
         heads = self.bench.heads
-        follower = Follower(endpoints, heads, manager, self.bindings.decode, self.block)
+        logs = LogReader(endpoints, manager, self.bindings.decode)
+        follower = Follower(endpoints, heads, logs, self.block)
         progress = AgreedProgress(follower, Agreement(endpoints, self.bindings), TASK)
         fold = ChainFold(TASK)
         with trio.fail_after(20):

@@ -12,8 +12,10 @@ from flocknode.chain.devchain import development_chain
 from flocknode.chain.errors import FinalityBroken
 from flocknode.chain.follower import STEP_BLOCKS_MAX, Follower
 from flocknode.chain.heads import Heads, connected
+from flocknode.chain.logs import LogReader
 from flocknode.chain.sender import Request, Sender
 from flocknode.chain.transaction import created_address
+from flocknode.primitives import Address
 from flocknode.protocol.ledger import RollCalled
 from tests.reorganisation import reorganise
 
@@ -36,6 +38,10 @@ def decode(log) -> RollCalled:
 
 def emit(to, number: int) -> Request:
     return Request(to, number.to_bytes(32, "big"), 50_000)
+
+
+def follower_of(client: ChainClient, heads: Heads, address: Address, start: int) -> Follower:
+    return Follower(client, heads, LogReader(client, [address], decode), start)
 
 
 class Mirror:
@@ -71,7 +77,7 @@ async def follow(follower, mirror, until) -> None:
 async def test_every_event_is_told_once_and_in_order(bench):
     sender = await bench.sender()
     address, block = await logger(sender)
-    follower = Follower(bench.client, bench.heads, [address], decode, block)
+    follower = follower_of(bench.client, bench.heads, address, block)
     mirror = Mirror()
 
     async def emit_all() -> None:
@@ -94,7 +100,7 @@ async def test_every_event_is_told_once_and_in_order(bench):
 async def test_a_reorganisation_takes_back_what_it_undid(bench, depth):
     sender = await bench.sender()
     address, block = await logger(sender)
-    follower = Follower(bench.client, bench.heads, [address], decode, block)
+    follower = follower_of(bench.client, bench.heads, address, block)
     mirror = Mirror()
     await sender.transact(emit(address, 1))
     await follow(follower, mirror, lambda m: m.numbers == [1] and m.final > block + 1)
@@ -121,7 +127,10 @@ async def test_what_is_held_is_what_the_chain_says_after_many_reorganisations(be
     address, block = await logger(sender)
     account = "0x" + sender.address.hex()
     await bench.client.call("anvil_impersonateAccount", account)
-    follower, mirror = Follower(bench.client, bench.heads, [address], decode, block), Mirror()
+    follower, mirror = (
+        follower_of(bench.client, bench.heads, address, block),
+        Mirror(),
+    )
     await follow(follower, mirror, lambda m: m.final > block)
 
     async def disturb() -> None:
@@ -154,7 +163,7 @@ async def test_a_chain_that_comes_back_shorter_is_followed(tmp_path):
         connected(chain.url, 0.02) as (client, heads),
     ):
         mirror = Mirror()
-        follower = Follower(client, heads, [chain.faucet.address], decode, 0)
+        follower = follower_of(client, heads, chain.faucet.address, 0)
         await client.call("anvil_mine", hex(8))
         await follow(follower, mirror, lambda m: m.blocks[-1].number == 8)
         await client.call("anvil_rollback", 2)
@@ -169,7 +178,7 @@ async def test_an_undone_final_block_is_an_error(tmp_path):
         connected(chain.url, 0.02) as (client, heads),
     ):
         mirror = Mirror()
-        follower = Follower(client, heads, [chain.faucet.address], decode, 0)
+        follower = follower_of(client, heads, chain.faucet.address, 0)
         await follow(follower, mirror, lambda m: m.final >= 8)
         await reorganise(client, 6)
         with pytest.raises(FinalityBroken):
@@ -188,7 +197,7 @@ async def test_a_late_starter_reads_ranges_and_misses_nothing(tmp_path, monkeypa
             await sender.transact(emit(address, number))
             await client.call("anvil_mine", hex(STEP_BLOCKS_MAX + 10))
         mirror = Mirror()
-        follower = Follower(client, heads, [address], decode, block)
+        follower = follower_of(client, heads, address, block)
         await sender.transact(emit(address, 3))
         await follow(follower, mirror, lambda m: len(m.numbers) == 3)
         assert mirror.numbers == [1, 2, 3]
@@ -204,7 +213,7 @@ async def test_a_stopped_chain_that_restarts_elsewhere_is_noticed(tmp_path: Path
             await heads.poll()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(heads.run)
-        follower = Follower(client, heads, [chain.faucet.address], decode, 0)
+        follower = follower_of(client, heads, chain.faucet.address, 0)
         mirror = Mirror()
         await follow(follower, mirror, lambda m: m.final > 1)
     port = int(chain.url.rsplit(":", 1)[1])

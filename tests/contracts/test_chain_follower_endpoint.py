@@ -6,10 +6,10 @@ import trio
 from flocknode.chain import follower as follower_module
 from flocknode.chain.client import ChainClient
 from flocknode.chain.errors import HeadBehind
-from flocknode.chain.follower import STEP_BLOCKS_MAX, Follower
+from flocknode.chain.follower import STEP_BLOCKS_MAX
 from flocknode.chain.heads import Heads
 from tests.contracts.rpc_proxy import proxy
-from tests.contracts.test_chain_follower import Mirror, decode, emit, follow, logger
+from tests.contracts.test_chain_follower import Mirror, emit, follow, follower_of, logger
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def site(bench):
         await heads.poll()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(heads.run)
-            follower = Follower(client, heads, [address], decode, block)
+            follower = follower_of(client, heads, address, block)
             yield sender, address, endpoint, follower
             nursery.cancel_scope.cancel()
         client.close()

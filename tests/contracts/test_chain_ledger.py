@@ -8,6 +8,7 @@ import trio
 
 from flocknode.chain.bindings import Bindings
 from flocknode.chain.claims import ContributionClaim, claim_seats, claim_trainer, withdraw_refund
+from flocknode.chain.connection import Connection
 from flocknode.chain.deploy import (
     COIN,
     DrandTerms,
@@ -250,7 +251,8 @@ async def set_up(bench, drand: DrandTerms | None = None, plan: TaskPlan = PLAN) 
 
 
 def ledger_of(bench, network: Network, member: Member) -> ChainLedger:
-    return ChainLedger(bench.client, bench.heads, network.deployment, member.key, member.onion)
+    connection = Connection.of(bench.client, bench.heads, network.bindings)
+    return ChainLedger(connection, member.key, member.onion)
 
 
 async def events_until(ledger: ChainLedger, kind: type) -> list:

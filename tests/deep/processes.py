@@ -141,11 +141,7 @@ class Field:
     def _follow_anew(self) -> None:
         stage, before = self.stage, self.watcher
         follower = Follower(
-            stage.client,
-            stage.heads,
-            list(stage.deployment.addresses.values()),
-            stage.bindings.decode,
-            stage.heads.newest.number,
+            stage.client, stage.heads, stage.connection.logs, stage.heads.newest.number
         )
         self.watcher = RoundWatcher(stage.client, stage.bindings, follower, stage.task)
         self.watcher._seen = before._seen

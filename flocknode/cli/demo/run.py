@@ -8,7 +8,6 @@ from pathlib import Path
 
 import trio
 
-from flocknode.chain.follower import Follower
 from flocknode.cli.demo import report, slashes
 from flocknode.cli.demo.evidence import AuditFigures, audit, collect_rounds
 from flocknode.cli.demo.pay import claim_all, count_pay, stakes_of
@@ -72,14 +71,7 @@ async def play(
 
 async def watch(stage: Stage) -> RoundWatcher:
     """Open the first round and follow the task from here."""
-    follower = Follower(
-        stage.client,
-        stage.heads,
-        list(stage.deployment.addresses.values()),
-        stage.bindings.decode,
-        stage.deployment.block,
-    )
-    watcher = RoundWatcher(stage.client, stage.bindings, follower, stage.task)
+    watcher = RoundWatcher(stage.client, stage.bindings, stage.connection.follow(), stage.task)
     watcher.start(stage.heads.newest.number)
     await stage.creator.transact(stage.bindings.encode(OpenRound(stage.task)))
     return watcher

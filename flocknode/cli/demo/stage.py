@@ -9,6 +9,7 @@ import trio
 
 from flocknode.chain.bindings import Bindings
 from flocknode.chain.client import ChainClient
+from flocknode.chain.connection import Connection, Connections
 from flocknode.chain.deploy import (
     COIN,
     Enrolment,
@@ -86,6 +87,10 @@ class Stage:
     @property
     def held_out(self) -> str:
         return str(self.directory / HELD_OUT)
+
+    @property
+    def connection(self) -> Connection:
+        return Connection.of(self.client, self.heads, self.bindings)
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -258,8 +263,10 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
     members = configure_nodes(stage)
     # Directories that are thrown away need no disk; two dozen nodes would wait for its syncs.
     durable = stage.options.keep is not None
+    chains = Connections(nursery)
     stage.nodes = [
-        assembly.Node.open(member.directory, stage.pool, durable=durable) for member in members
+        assembly.Node.open(member.directory, stage.pool, chains, durable=durable)
+        for member in members
     ]
     plot = _plot(stage)
     if plot:
