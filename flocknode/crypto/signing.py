@@ -1,6 +1,7 @@
 """secp256k1 signatures in the one form that the contracts accept: r, s, v with a low s."""
 
 import os
+from functools import lru_cache
 from typing import Final, Self
 
 import coincurve
@@ -10,6 +11,8 @@ from flocknode.crypto.errors import KeyMaterialError, SignatureError
 from flocknode.primitives import Address, Digest
 
 SIGNATURE_BYTES: Final = 65
+SIGNATURES_MAX: Final = 8_192
+"""Remembered with their signers: what a full committee and roster sign; about 250 bytes each."""
 GROUP_ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 _V_OFFSET: Final = 27
 
@@ -43,10 +46,12 @@ def new_signing_key() -> SigningKey:
     return SigningKey(os.urandom(32))
 
 
+@lru_cache(maxsize=SIGNATURES_MAX)
 def recover(digest: Digest, signature: bytes) -> Address:
     """Return who signed ``digest``; raise ``SignatureError`` for anything but r, s, v with low s.
 
-    A high s is refused because it would give every statement a second valid signature.
+    A high s is refused because it would give every statement a second valid signature. What is
+    said again, or to another node of this process, costs no curve arithmetic.
     """
     if len(digest) != 32 or len(signature) != SIGNATURE_BYTES:
         raise SignatureError(f"a signature of {len(signature)} bytes")

@@ -5,6 +5,7 @@ members' words (EIP-712, "Definition of encodeData").
 """
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import ClassVar
 
 from flocknode.crypto.eip712 import Domain, encode_word, type_hash, typed_digest
@@ -141,6 +142,8 @@ class KeyConsent:
     """Keccak-256 of the peer id's bytes."""
 
 
+DIGESTS_MAX = 8_192
+"""Remembered with their statements, some 500 bytes each: what every check begins with."""
 RECORD_BYTES = 8 * 32 + 65
 """Length of a leaf of the inclusion tree."""
 
@@ -152,6 +155,7 @@ def members_of(statement: Statement | KeyConsent) -> tuple[int | bytes, ...]:
     return tuple(getattr(statement, field.name) for field in fields(statement))
 
 
+@lru_cache(maxsize=DIGESTS_MAX)
 def statement_digest(domain: Domain, statement: Statement | KeyConsent) -> Digest:
     """Return the EIP-712 digest that a key signs."""
     return typed_digest(domain, type_hash(statement.TYPE), members_of(statement))

@@ -27,6 +27,8 @@ class Attestations:
         self._messages: dict[int, list[AttestationMessage]] = {}
         """The attestations that no other of the same seat contains."""
         self._unsent: list[AttestationMessage] = []
+        self._counted: tuple[Digest, ...] = ()
+        """The headers that a majority of every column attests."""
         self._since: dict[Digest, int] = {}
         """Block time at which each header was first seen attested by a majority of every column."""
 
@@ -46,7 +48,8 @@ class Attestations:
         self._messages[seat] = [*(m for m in older if m not in contained), message]
         if seat != self._seat:
             self._unsent = [*(m for m in self._unsent if m not in contained), message]
-        for header in self._count():
+        self._counted = self._count()
+        for header in self._counted:
             self._since.setdefault(header, timestamp)
 
     def attested(self, before: int | None = None) -> tuple[Digest, ...]:
@@ -54,10 +57,9 @@ class Attestations:
 
         With ``before`` only those that were seen so at an earlier block time.
         """
-        counted = self._count()
         if before is None:
-            return counted
-        return tuple(header for header in counted if self._since[header] < before)
+            return self._counted
+        return tuple(header for header in self._counted if self._since[header] < before)
 
     def attesters(self, header: Digest) -> set[int]:
         """Return the seats that attest ``header``."""

@@ -233,11 +233,11 @@ class ChainView:
 
 
 class ChainFold:
-    """Keeps the final view and the blocks above it; a reorganisation replaces only the latter."""
+    """Keeps the final view and those above it; a reorganisation replaces only the latter."""
 
     def __init__(self, task: int) -> None:
         self._final = ChainView(task)
-        self._pending: list[Block] = []
+        self._pending: list[ChainView] = []
         self._doubted: Digest | None = None
 
     @property
@@ -250,17 +250,15 @@ class ChainFold:
 
     @property
     def tip(self) -> ChainView:
-        view = self._final
-        for block in self._pending:
-            view = view.after(block)
-        return view
+        return self._pending[-1] if self._pending else self._final
 
     def advance(self, progress: ChainProgress) -> None:
         """Take in new blocks; final blocks leave the pending ones."""
         if progress.undone_to is not None:
             assert progress.undone_to >= self._final.number
-            self._pending = [b for b in self._pending if b.number <= progress.undone_to]
-        self._pending.extend(progress.blocks)
+            self._pending = [view for view in self._pending if view.number <= progress.undone_to]
+        for block in progress.blocks:
+            self._pending.append(self.tip.after(block))
         while self._pending and self._pending[0].number <= progress.final:
-            self._final = self._final.after(self._pending.pop(0))
+            self._final = self._pending.pop(0)
         self._doubted = progress.doubted

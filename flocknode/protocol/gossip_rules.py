@@ -62,8 +62,6 @@ def require_signature(
     seating: Seating, statement: Statement, signature: bytes, signer: Address
 ) -> None:
     digest = statement_digest(seating.domain, statement)
-    if seating.signatures.knows(digest, signature, signer):
-        return
     # [REJECT] The signature is well-formed and the signer's.
     try:
         valid = recover(digest, signature) == signer
@@ -71,7 +69,6 @@ def require_signature(
         raise GossipReject("malformed signature") from error
     if not valid:
         raise GossipReject("signature of somebody else")
-    seating.signatures.remember(digest, signature, signer)
 
 
 def require_seat(seat: int, seating: Seating) -> int:

@@ -1,7 +1,7 @@
 """One drawn attempt: who sits where, and what is due when. Nothing here changes after the draw."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.hashing import committee_hash
@@ -11,7 +11,6 @@ from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest, PeerId
 from flocknode.protocol.ledger import CommitteeDrawn
 from flocknode.protocol.roster import Roster
-from flocknode.protocol.signature_memory import SignatureMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,6 @@ class Seating:
     """The libp2p peer of each seat."""
     suite: Suite = X25519
     """What the task's capsules are sealed with."""
-    signatures: SignatureMemory = field(default_factory=SignatureMemory, compare=False, repr=False)
-    """Spares work and changes no answer."""
 
     @property
     def ctx(self) -> Digest:
