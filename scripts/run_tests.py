@@ -27,7 +27,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
         ],
     ),
     "core": (90, [[*PYTEST, *BOTH_CORES, "tests/unit", "tests/property", "tests/fuzz"]]),
-    "network": (60, [[*PYTEST, "tests/network"]]),
+    "network": (60, [[*PYTEST, *BOTH_CORES, "tests/network"]]),
     "contracts": (
         90,
         [
