@@ -12,7 +12,16 @@ import {TaskRegistry} from "../src/TaskRegistry.sol";
 import {IRandomnessBeacon} from "../src/interfaces/IRandomnessBeacon.sol";
 import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
 import {Authorities, StakeTerms} from "../src/interfaces/IStakeRegistry.sol";
-import {Attempt, IntegerTerms, Phase, Plan, TaskSpecification, TaskTerms, Windows} from "../src/interfaces/Types.sol";
+import {
+    Attempt,
+    IntegerTerms,
+    Phase,
+    Plan,
+    Settlement,
+    TaskSpecification,
+    TaskTerms,
+    Windows
+} from "../src/interfaces/Types.sol";
 import {Committee} from "../src/libraries/Committee.sol";
 import {Plans} from "../src/libraries/Plans.sol";
 import {Statements} from "../src/libraries/Statements.sol";
@@ -364,6 +373,14 @@ abstract contract Fixture is Test {
 
     function skip(uint256 elapsed) internal {
         vm.warp(block.timestamp + elapsed);
+    }
+
+    /// @dev What a settled round takes from the purse: equal shares, without what divisions leave.
+    function reservedOf(Settlement memory s) internal pure returns (uint256) {
+        if (s.draw == 0) return 0;
+        uint256 trainers = s.reward * 7000 / 10_000;
+        uint256 bits = countBits(s.includeSeats) + countBits(s.proposeSeats);
+        return trainers / s.included * s.included + (s.reward - trainers) / bits * bits;
     }
 
     function countBits(uint256 bitmap) internal pure returns (uint256 bits) {

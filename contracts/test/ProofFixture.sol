@@ -28,6 +28,8 @@ abstract contract ProofFixture is Fixture {
     uint256 internal words;
     uint256 internal trainers;
     uint256 internal coordinate; // what proofs look at
+    int256 internal model; // the model's word there, and the one of the last statement
+    int256 internal following;
     uint256 internal excess; // weight that the set claims beyond the roster's
     Hashing internal hashing;
     uint256[] internal trainerKeys;
@@ -240,8 +242,9 @@ abstract contract ProofFixture is Fixture {
         p.aggregateRoot = plant(Trees.AGGREGATE, 2 * words, leafWith(sum & 0xffff, 2, "R"), abi.encode(lie));
         int256 signed = int256(int16(uint16(sum)));
         IntegerTerms memory t = tasks.specificationOf(task).terms.integers;
-        int256 next = Step.next(0, signed, trainers, t);
+        int256 next = Step.next(model, signed, trainers + excess, t);
         if (lie == Lie.Step) ++next;
+        following = next;
         p.modelRoot = plant(Trees.MODEL, 4 * words, modelLeaf(next), abi.encode("next", lie));
         p.seats = seatBits;
         p.signatures = signed_(p);
