@@ -380,6 +380,7 @@ abstract contract Fixture is Test {
         if (s.draw == 0) return 0;
         uint256 trainers = s.reward * 7000 / 10_000;
         uint256 bits = countBits(s.includeSeats) + countBits(s.proposeSeats);
+        if (bits == 0) return trainers / s.included * s.included;
         return trainers / s.included * s.included + (s.reward - trainers) / bits * bits;
     }
 

@@ -28,6 +28,7 @@ abstract contract ProofFixture is Fixture {
     uint256 internal words;
     uint256 internal trainers;
     uint256 internal coordinate; // what proofs look at
+    uint256 internal lieColumn = 1; // whose mask sum lies are about
     int256 internal model; // the model's word there, and the one of the last statement
     int256 internal following;
     uint256 internal excess; // weight that the set claims beyond the roster's
@@ -234,7 +235,7 @@ abstract contract ProofFixture is Fixture {
         p.maskRoots = new bytes32[](3);
         uint256 sum = trainers * (trainers + 1) / 2;
         for (uint256 j = 0; j < 3; ++j) {
-            bool wrong = lie == Lie.Mask && j == 1;
+            bool wrong = lie == Lie.Mask && j == lieColumn;
             p.maskRoots[j] = plantMask(j, wrong);
             sum = (sum + maskWord(j, false) + 65_536 - maskWord(j, wrong)) & 0xffff;
         }
@@ -337,7 +338,8 @@ abstract contract ProofFixture is Fixture {
             commitments = bytes.concat(commitments, keccak256(abi.encode("mask", seat)));
         }
         s.inclusionRoot = manager.settlementOf(task, manager.attemptOf(task).round).inclusionRoot;
-        (s.trainers, s.weight, s.seats, s.commitmentsHash) = (fullRoster(), trainers + excess, 511, keccak256(commitments));
+        (s.trainers, s.weight, s.seats, s.commitmentsHash) =
+        (fullRoster(), trainers + excess, 511, keccak256(commitments));
     }
 
     function stepProof(ProposalStatement memory p) internal view returns (ISlashingManager.StepProof memory s) {

@@ -56,6 +56,17 @@ contract ProofsTest is ProofFixture {
         assertEq(manager.attemptOf(task).modelRoot, truth.modelRoot);
     }
 
+    function test_where_all_seats_are_convicted_a_proposal_that_nobody_signed_is_refused() public {
+        includeTruth();
+        ProposalStatement memory p = statement(Lie.Step, 0x1ff, 0);
+        submit(p);
+        slashing.proveStep(stepProof(p));
+        skip(5);
+        IRoundManager.ProposalArgs memory args = argsOf(statement(Lie.None, 0, 4));
+        vm.expectPartialRevert(IRoundManager.RoundManagerNoQuorum.selector);
+        manager.propose(args);
+    }
+
     function test_an_aggregate_is_proven_in_batches() public {
         includeTruth();
         ProposalStatement memory p = statement(Lie.Aggregate, SIX, 0);
