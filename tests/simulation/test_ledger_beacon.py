@@ -16,7 +16,7 @@ from flocknode.protocol.ledger import (
 from flocknode.sim.abi import CallReverted
 from flocknode.sim.state import Phase
 
-REVEAL_FEE = 38_000 * 10**9
+REVEAL_FEE = 37_000 * 10**9
 """What an answer is paid: its gas at the price of the test's deployment."""
 
 
