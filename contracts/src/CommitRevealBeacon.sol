@@ -6,14 +6,18 @@ import {IStakeRegistry} from "./interfaces/IStakeRegistry.sol";
 import {Committee} from "./libraries/Committee.sol";
 
 /// @title CommitRevealBeacon: entropy from the hash onions of bonded members
-/// @notice A request asks up to 16 members for the next layer of their onion. It is ready when all have answered and fails at the
-/// deadline otherwise. A missing answer costs the bond and the membership; forfeits go to the treasury.
+/// @notice A request asks up to 16 members for the next layer of their onion and is ready when all have answered. Its clock
+/// starts when half have: whoever is missing `revealSeconds` later loses bond and membership, to the treasury. While fewer have
+/// answered it waits, a day at most, and then the silent lose their membership only: a chain that does not finalise takes no bond.
 /// @dev Members fix their answers before a request exists. Whoever withholds one gets the draw repeated, without itself and from
 /// layers that it does not know, at the price of its bond; were the request to stand without the answer, the last member would
-/// choose between two values that it knows. Answers are combined by exclusive or, so that their order says nothing.
+/// choose between two values that it knows. Answers are combined by exclusive or, so that their order says nothing. Late answers
+/// complete the same request, so a majority that keeps silent gains delay, and another draw a day, not a choice.
 contract CommitRevealBeacon is ICommitRevealBeacon {
     /// @notice Most members on duty for one request.
     uint256 public constant DUTIES_MAX = 16;
+    /// @notice How long a request waits for half of the answers.
+    uint256 public constant STALL_SECONDS = 1 days;
     /// @dev A request closes at most this many older ones, so that its cost is bounded.
     uint256 private constant CLOSE_WITH_REQUEST = 4;
 
@@ -31,6 +35,7 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
         uint48 answered; // the newest request that needs no answer any more; all of them once the member is gone
         uint16 index;
         uint48 joined; // the first request that may ask this member; 0 if it is none
+        bool bonded; // no member any more, but the bond is still here
         bytes32 organisation;
     }
 
@@ -54,7 +59,7 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
     mapping(uint256 validator => Member) private _memberOf;
     mapping(bytes32 organisation => bool) private _organisationPresent;
     mapping(uint256 id => Request) private _requests;
-    mapping(uint256 id => uint256 bitmap) private _paid;
+    mapping(uint256 id => uint256 bitmap) private _paid; // places whose fee was paid, to owners or the treasury
 
     constructor(
         IStakeRegistry registry_,
@@ -78,7 +83,7 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
     function commit(uint256 validator, bytes32 tip) external payable {
         if (msg.sender != registry.signerOf(validator)) revert CommitRevealBeaconNotSigner(validator, msg.sender);
         Member storage m = _memberOf[validator];
-        uint256 due = m.joined == 0 ? bond : 0;
+        uint256 due = m.joined == 0 && !m.bonded ? bond : 0;
         if (msg.value != due) revert CommitRevealBeaconWrongBond(msg.value, due);
         if (m.joined == 0) _join(m, validator);
         else _refuseOnDuty(validator, m.joined);
@@ -90,10 +95,15 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
     /// @inheritdoc ICommitRevealBeacon
     function leave(uint256 validator) external {
         if (msg.sender != registry.ownerOf(validator)) revert CommitRevealBeaconNotOwner(validator, msg.sender);
-        uint256 joined = _memberOf[validator].joined;
-        if (joined == 0) revert CommitRevealBeaconNotMember(validator);
-        _refuseOnDuty(validator, joined);
-        _remove(validator);
+        Member storage m = _memberOf[validator];
+        uint256 joined = m.joined;
+        if (joined != 0) {
+            _refuseOnDuty(validator, joined);
+            _remove(validator);
+        } else {
+            if (!m.bonded) revert CommitRevealBeaconNotMember(validator);
+            m.bonded = false;
+        }
         emit MemberLeft(validator, msg.sender, bond);
         _pay(msg.sender, bond);
     }
@@ -108,7 +118,7 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
         (uint256 packed, uint256[] memory ids) = _onDuty(id, count);
         uint256 feeGwei = msg.value / count / 1 gwei;
         if (feeGwei > type(uint32).max) feeGwei = type(uint32).max;
-        uint256 deadline = block.timestamp + revealSeconds;
+        uint256 deadline = block.timestamp + STALL_SECONDS;
         _requests[id] = Request({
             entropy: uint160(uint256(context)),
             revealed: 0,
@@ -138,6 +148,8 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
         r.entropy ^= uint160(uint256(keccak256(abi.encode(validator, preimage))));
         r.revealed |= uint16(1 << place);
         emit BeaconRevealed(id, validator);
+        uint256 twice = 2 * Committee.count(r.revealed);
+        if (twice == r.duties || twice == uint256(r.duties) + 1) _startClock(id, r);
     }
 
     /// @inheritdoc ICommitRevealBeacon
@@ -189,6 +201,11 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
     }
 
     /// @inheritdoc ICommitRevealBeacon
+    function isDismissed(uint256 validator) external view returns (bool) {
+        return _memberOf[validator].bonded;
+    }
+
+    /// @inheritdoc ICommitRevealBeacon
     function onionOf(uint256 validator) external view returns (bytes26 tip, uint256 answered) {
         Member storage m = _memberOf[validator];
         return (m.tip, m.answered);
@@ -219,6 +236,7 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
         if (_organisationPresent[organisation]) revert CommitRevealBeaconOrganisationPresent(organisation);
         _organisationPresent[organisation] = true;
         m.joined = _counters.next;
+        m.bonded = false;
         m.index = uint16(_members.length);
         m.organisation = organisation;
         _members.push(uint16(validator));
@@ -246,34 +264,55 @@ contract CommitRevealBeacon is ICommitRevealBeacon {
         }
     }
 
-    /// @dev Requests end in the order of their ids, since all run equally long.
-    function _close(uint256 limit) private returns (uint256 closed) {
-        uint256 id = _counters.firstOpen;
-        uint256 next = _counters.next;
-        for (; closed < limit && id < next; ++closed) {
-            Request storage r = _requests[id];
-            uint256 missing = Committee.all(r.duties) & ~uint256(r.revealed);
-            if (missing != 0) {
-                if (block.timestamp < r.deadline) break;
-                _forfeit(id, r.members, missing, uint256(r.feeGwei) * 1 gwei);
-            }
-            ++id;
-        }
-        if (closed != 0) _counters.firstOpen = uint48(id);
+    /// @dev From the answer that makes the half on, the others have as long as after a request that everybody saw at once.
+    function _startClock(uint256 id, Request storage r) private {
+        uint256 deadline = block.timestamp + revealSeconds;
+        r.deadline = uint40(deadline);
+        emit BeaconClockStarted(id, deadline);
     }
 
-    function _forfeit(uint256 id, uint256 members, uint256 missing, uint256 fee) private {
-        for (; missing != 0; missing >>= 1) {
-            if (missing & 1 == 1) {
-                uint256 validator = members & 0xffff;
-                _treasuryDue += fee;
-                if (_wasAsked(validator, id)) {
-                    _remove(validator);
-                    _treasuryDue += bond;
-                    emit BondForfeited(id, validator, bond);
-                }
+    /// @dev Look at the oldest requests; one that still waits holds up none behind it.
+    function _close(uint256 limit) private returns (uint256 closed) {
+        uint256 first = _counters.firstOpen;
+        uint256 end = _counters.next;
+        if (limit < end - first) end = first + limit;
+        bool leads = true;
+        for (uint256 id = first; id < end; ++id) {
+            Request storage r = _requests[id];
+            uint256 missing = Committee.all(r.duties) & ~uint256(r.revealed);
+            if (missing != 0 && block.timestamp < r.deadline) {
+                leads = false;
+                continue;
             }
+            bool ended = _end(id, r, missing & ~_paid[id]);
+            if (leads) ++first;
+            if (leads || ended) ++closed;
+        }
+        if (closed != 0) _counters.firstOpen = uint48(first);
+    }
+
+    /// @dev End a request, once, that `missing` did not answer.
+    function _end(uint256 id, Request storage r, uint256 missing) private returns (bool) {
+        if (missing == 0) return false;
+        _paid[id] |= missing;
+        _treasuryDue += Committee.count(missing) * uint256(r.feeGwei) * 1 gwei;
+        bool stalled = 2 * Committee.count(missing) > r.duties;
+        for (uint256 members = r.members; missing != 0; missing >>= 1) {
+            if (missing & 1 == 1 && _wasAsked(members & 0xffff, id)) _dismiss(id, members & 0xffff, stalled);
             members >>= 16;
+        }
+        return true;
+    }
+
+    /// @dev End a membership; where most were silent the bond stays its owner's.
+    function _dismiss(uint256 id, uint256 validator, bool stalled) private {
+        _remove(validator);
+        if (stalled) {
+            _memberOf[validator].bonded = true;
+            emit MemberDismissed(id, validator);
+        } else {
+            _treasuryDue += bond;
+            emit BondForfeited(id, validator, bond);
         }
     }
 

@@ -165,8 +165,9 @@ contract RoundManager is RoundSeating {
             args.seats,
             block.timestamp
         );
+        uint256 before = a.nextRequest;
         _askAhead(args.task, p, a);
-        uint256 asked = a.nextRequest == 0 ? 0 : GasTable.ASK;
+        uint256 asked = a.nextRequest == before ? 0 : GasTable.ASK;
         _creditRefund(args.task, GasTable.PROPOSE + asked + Committee.count(args.seats) * GasTable.PROPOSE_SEAT);
     }
 

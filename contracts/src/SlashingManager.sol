@@ -8,7 +8,16 @@ import {IRoundManager} from "./interfaces/IRoundManager.sol";
 import {ISlashingManager} from "./interfaces/ISlashingManager.sol";
 import {IStakeRegistry} from "./interfaces/IStakeRegistry.sol";
 import {ITaskRegistry} from "./interfaces/ITaskRegistry.sol";
-import {Attempt, Consequence, Conviction, IntegerTerms, Offence, Plan, ProposalStatement} from "./interfaces/Types.sol";
+import {
+    Attempt,
+    Consequence,
+    Conviction,
+    IntegerTerms,
+    Offence,
+    Plan,
+    ProposalStatement,
+    SetStatement
+} from "./interfaces/Types.sol";
 import {Headers} from "./libraries/Headers.sol";
 import {Plans} from "./libraries/Plans.sol";
 import {Signatures} from "./libraries/Signatures.sol";
@@ -61,9 +70,26 @@ contract SlashingManager is MaskChallenges, Multicall {
         uint256 byteLength = Headers.RECORD_BYTES * r.count;
         Trees.check(c.inclusionRoot, Trees.INCLUSION, byteLength, Headers.RECORD_BYTES, r.position, r.opening);
         if (r.count == c.attempt.included && _isSound(c, r)) revert SlashingManagerSoundRecord(r.position);
-        bool early = block.timestamp < c.plan.demandEnd(c.attempt.acceptedAt);
-        Consequence consequence = early ? Consequence.Abort : Consequence.SpendAndPause;
-        _convict(c, r.task, Offence.BadInclusion, c.attempt.includeSeats, consequence, msg.sender);
+        _convictIncluders(c, r.task);
+    }
+
+    /// @inheritdoc ISlashingManager
+    function proveWeight(uint256 task, SetStatement calldata set, bytes calldata roster) external {
+        Case memory c = _caseOf(task, set);
+        uint256 count = c.plan.trainers();
+        if (roster.length != ROSTER_BYTES * count) revert SlashingManagerLength(roster.length, ROSTER_BYTES * count);
+        bytes32[] memory leaves = new bytes32[](count);
+        uint256 weight = 0;
+        for (uint256 i = 0; i < count; ++i) {
+            bytes calldata entry = roster[i * ROSTER_BYTES:(i + 1) * ROSTER_BYTES];
+            leaves[i] = Trees.leaf(entry);
+            if ((set.trainers >> i) & 1 == 1) weight += uint256(bytes32(entry[64:96]));
+        }
+        bytes32 root = Trees.seal(Trees.ROSTER, roster.length, Trees.fold(leaves));
+        (Plan memory plan,) = tasks.planOf(task);
+        if (root != plan.rosterRoot) revert Trees.TreesWrongRoot(root, plan.rosterRoot);
+        if (weight == set.weight) revert SlashingManagerSound();
+        _convictIncluders(c, task);
     }
 
     /// @inheritdoc ISlashingManager
@@ -91,9 +117,7 @@ contract SlashingManager is MaskChallenges, Multicall {
 
     /// @inheritdoc ISlashingManager
     function proveStep(StepProof calldata s) external {
-        Case memory c = _case(s.proposal.task);
-        if (!_hasSet(c)) revert SlashingManagerWrongPhase(uint256(c.attempt.phase));
-        if (keccak256(abi.encode(s.set)) != c.attempt.setHash) revert SlashingManagerWrongSet();
+        Case memory c = _caseOf(s.proposal.task, s.set);
         IntegerTerms memory t = tasks.integersOf(s.proposal.task);
         if (s.coordinate >= t.words) revert SlashingManagerCoordinate(s.coordinate, t.words);
         int256 model = _wordOf(c.attempt.modelRoot, Trees.MODEL, t.words, 32, s.coordinate, s.model);
@@ -101,6 +125,20 @@ contract SlashingManager is MaskChallenges, Multicall {
         int256 next = _wordOf(s.proposal.modelRoot, Trees.MODEL, t.words, 32, s.coordinate, s.next);
         if (next == Step.next(model, sum, s.set.weight, t)) revert SlashingManagerSound();
         _convictProposers(c, s.proposal, Offence.WrongStep);
+    }
+
+    /// @dev The attempt in progress, whose accepted set is `set`.
+    function _caseOf(uint256 task, SetStatement calldata set) private view returns (Case memory c) {
+        c = _case(task);
+        if (!_hasSet(c)) revert SlashingManagerWrongPhase(uint256(c.attempt.phase));
+        if (keccak256(abi.encode(set)) != c.attempt.setHash) revert SlashingManagerWrongSet();
+    }
+
+    /// @dev Nobody needs what was signed with a bad set: it aborts while no sum can be known yet, else it is spent.
+    function _convictIncluders(Case memory c, uint256 task) private {
+        bool early = block.timestamp < c.plan.demandEnd(c.attempt.acceptedAt);
+        Consequence consequence = early ? Consequence.Abort : Consequence.SpendAndPause;
+        _convict(c, task, Offence.BadInclusion, c.attempt.includeSeats, consequence, msg.sender);
     }
 
     function _recover(bytes calldata signature, bytes32 digest) private pure returns (address) {

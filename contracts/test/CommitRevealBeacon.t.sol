@@ -140,9 +140,7 @@ contract CommitRevealBeaconTest is Fixture {
 
     function test_one_withheld_answer_fails_the_request_at_the_deadline_and_not_before() public {
         uint256 id = _request();
-        for (uint256 i = 0; i < 5; ++i) {
-            revealAs(id, i);
-        }
+        _answer(id, 5);
         skip(REVEAL - 1);
         (bool ready, bool failed,) = beacon.seed(id);
         assertTrue(!ready && !failed, "the last may still answer");
@@ -181,12 +179,12 @@ contract CommitRevealBeaconTest is Fixture {
         beacon.reveal(id, 0, bytes32(onions[0][ONION - 2]));
         vm.expectPartialRevert(ICommitRevealBeacon.CommitRevealBeaconNotOnDuty.selector);
         beacon.reveal(id, 6, "preimage");
-        revealAs(id, 0);
+        _answer(id, 3);
         vm.expectPartialRevert(ICommitRevealBeacon.CommitRevealBeaconOutOfOrder.selector);
         beacon.reveal(id, 0, bytes32(onions[0][ONION - 2]));
         skip(REVEAL);
         vm.expectPartialRevert(ICommitRevealBeacon.CommitRevealBeaconClosed.selector);
-        beacon.reveal(id, 1, bytes32(onions[1][ONION - 1]));
+        beacon.reveal(id, 3, bytes32(onions[3][ONION - 1]));
     }
 
     function test_answers_follow_the_order_of_requests() public {
@@ -203,9 +201,7 @@ contract CommitRevealBeaconTest is Fixture {
 
     function test_a_missing_answer_costs_bond_and_membership() public {
         uint256 id = _request();
-        for (uint256 i = 0; i < 4; ++i) {
-            revealAs(id, i);
-        }
+        _answer(id, 4);
         vm.expectRevert(ICommitRevealBeacon.CommitRevealBeaconNothingDue.selector);
         beacon.close(8);
         skip(REVEAL);
@@ -233,10 +229,12 @@ contract CommitRevealBeaconTest is Fixture {
 
     function test_a_new_membership_does_not_answer_for_the_old_one() public {
         uint256 first = _request();
-        skip(1);
         uint256 second = _request();
         for (uint256 i = 1; i < 6; ++i) {
             revealAs(first, i);
+        }
+        skip(1);
+        for (uint256 i = 1; i < 6; ++i) {
             revealAs(second, i);
         }
         skip(REVEAL - 1);
@@ -252,19 +250,125 @@ contract CommitRevealBeaconTest is Fixture {
     }
 
     function test_silence_in_many_requests_costs_one_bond() public {
-        for (uint256 i = 0; i < 6; ++i) {
+        for (uint256 id = 1; id < 7; ++id) {
             _request();
+            _answer(id, 3);
         }
         skip(REVEAL);
-        vm.prank(address(manager));
-        // All six members are silent in the oldest request: nobody is left to be asked.
-        vm.expectPartialRevert(ICommitRevealBeacon.CommitRevealBeaconTooFewMembers.selector);
-        beacon.request("context");
         beacon.close(100);
-        assertEq(beacon.memberCount(), 0);
+        assertEq(beacon.memberCount(), 3);
         beacon.payTreasury();
-        // One bond each, however many requests were missed.
-        assertEq(TREASURY.balance, 6 * BOND + 36 * FEE);
+        assertEq(TREASURY.balance, 3 * BOND + 18 * FEE);
+    }
+
+    function test_an_open_request_holds_up_none_behind_it() public {
+        uint256 first = _request();
+        uint256 second = _request();
+        _answer(second, 5);
+        skip(REVEAL);
+        beacon.close(2);
+        assertTrue(beacon.memberCount() == 5 && !beacon.isMember(5), "silent in the second request");
+        vm.expectRevert(ICommitRevealBeacon.CommitRevealBeaconNothingDue.selector);
+        beacon.close(2);
+        beacon.payTreasury();
+        assertEq(TREASURY.balance, BOND + FEE);
+        // Members that answered the second cannot go back to the first: it ends after a day, and closes once.
+        skip(beacon.STALL_SECONDS());
+        (, bool failed,) = beacon.seed(first);
+        assertTrue(failed, "nobody answered the first");
+        beacon.close(2);
+        beacon.payTreasury();
+        assertEq(TREASURY.balance, BOND + 7 * FEE);
+        assertEq(address(beacon).balance, 5 * BOND + 5 * FEE);
+    }
+
+    // Stalls.
+
+    function test_a_stalled_finality_slashes_nobody() public {
+        uint256 id = _request();
+        _answer(id, 2);
+        skip(20 * REVEAL);
+        (, bool failed,) = beacon.seed(id);
+        assertTrue(!failed, "most members cannot answer yet");
+        vm.expectRevert(ICommitRevealBeacon.CommitRevealBeaconNothingDue.selector);
+        beacon.close(8);
+        for (uint256 i = 2; i < 6; ++i) {
+            revealAs(id, i);
+        }
+        (bool ready,,) = beacon.seed(id);
+        assertTrue(ready, "the same request goes on");
+        assertEq(beacon.memberCount(), 6);
+    }
+
+    function test_the_answer_that_makes_the_half_starts_the_clock() public {
+        uint256 id = _request();
+        skip(10 * REVEAL);
+        _answer(id, 2);
+        (,, uint256 deadline,) = beacon.requestOf(id);
+        assertTrue(deadline > block.timestamp + REVEAL, "two of six");
+        skip(1);
+        revealAs(id, 2);
+        (,, deadline,) = beacon.requestOf(id);
+        assertEq(deadline, block.timestamp + REVEAL);
+        skip(REVEAL - 1);
+        revealAs(id, 3);
+        (,, uint256 after_,) = beacon.requestOf(id);
+        assertEq(after_, deadline);
+        skip(1);
+        beacon.close(1);
+        assertTrue(!beacon.isMember(4) && !beacon.isMember(5), "four of six have seen the request in time");
+        beacon.payTreasury();
+        assertEq(TREASURY.balance, 2 * BOND + 2 * FEE);
+    }
+
+    function test_half_of_an_odd_number_is_rounded_up() public {
+        vm.prank(ownerAt(5));
+        beacon.leave(5);
+        uint256 id = _request();
+        _answer(id, 2);
+        (,, uint256 deadline,) = beacon.requestOf(id);
+        assertTrue(deadline > block.timestamp + REVEAL, "two of five");
+        revealAs(id, 2);
+        (,, deadline,) = beacon.requestOf(id);
+        assertEq(deadline, block.timestamp + REVEAL);
+    }
+
+    function test_after_a_day_of_silence_most_members_are_dismissed_with_their_bonds() public {
+        uint256 id = _request();
+        _answer(id, 2);
+        skip(beacon.STALL_SECONDS());
+        (, bool failed,) = beacon.seed(id);
+        assertTrue(failed, "a day");
+        vm.expectPartialRevert(ICommitRevealBeacon.CommitRevealBeaconClosed.selector);
+        beacon.reveal(id, 2, bytes32(onions[2][ONION - 1]));
+        beacon.close(1);
+        assertEq(beacon.memberCount(), 2);
+        beacon.payTreasury();
+        assertEq(TREASURY.balance, 4 * FEE);
+        assertTrue(beacon.isDismissed(2) && beacon.isDismissed(5) && !beacon.isDismissed(0), "who was silent");
+        assertEq(address(beacon).balance, 6 * BOND + 2 * FEE);
+    }
+
+    function test_a_dismissed_member_joins_again_or_leaves_with_the_bond_that_is_here() public {
+        _request();
+        skip(beacon.STALL_SECONDS());
+        beacon.close(1);
+        assertEq(beacon.memberCount(), 0);
+        vm.deal(signerAt(0), BOND);
+        vm.startPrank(signerAt(0));
+        vm.expectPartialRevert(ICommitRevealBeacon.CommitRevealBeaconWrongBond.selector);
+        beacon.commit{value: BOND}(0, "tip");
+        beacon.commit(0, "tip");
+        vm.stopPrank();
+        assertTrue(beacon.isMember(0) && !beacon.isDismissed(0), "a member again");
+        vm.startPrank(ownerAt(1));
+        beacon.leave(1);
+        assertEq(ownerAt(1).balance, BOND);
+        vm.expectPartialRevert(ICommitRevealBeacon.CommitRevealBeaconNotMember.selector);
+        beacon.leave(1);
+        vm.stopPrank();
+        joinBeaconAs(1);
+        assertEq(address(beacon).balance - 6 * FEE, 6 * BOND);
     }
 
     // Fees.
@@ -289,6 +393,13 @@ contract CommitRevealBeaconTest is Fixture {
         beacon.request{value: 6 * FEE + 5}("context");
         beacon.payTreasury();
         assertEq(TREASURY.balance, 5);
+    }
+
+    /// @dev The first `count` members answer.
+    function _answer(uint256 id, uint256 count) private {
+        for (uint256 i = 0; i < count; ++i) {
+            revealAs(id, i);
+        }
     }
 
     function _request() private returns (uint256 id) {

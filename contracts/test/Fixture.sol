@@ -12,7 +12,16 @@ import {TaskRegistry} from "../src/TaskRegistry.sol";
 import {IRandomnessBeacon} from "../src/interfaces/IRandomnessBeacon.sol";
 import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
 import {Authorities, StakeTerms} from "../src/interfaces/IStakeRegistry.sol";
-import {Attempt, IntegerTerms, Phase, Plan, TaskSpecification, TaskTerms, Windows} from "../src/interfaces/Types.sol";
+import {
+    Attempt,
+    IntegerTerms,
+    Phase,
+    Plan,
+    Settlement,
+    TaskSpecification,
+    TaskTerms,
+    Windows
+} from "../src/interfaces/Types.sol";
 import {Committee} from "../src/libraries/Committee.sol";
 import {Plans} from "../src/libraries/Plans.sol";
 import {Statements} from "../src/libraries/Statements.sol";
@@ -139,9 +148,10 @@ abstract contract Fixture is Test {
             onions[validator].push(uint256(layer));
             layer = keccak256(abi.encode(layer));
         }
-        vm.deal(signerAt(validator), BOND);
+        uint256 due = beacon.isDismissed(validator) ? 0 : BOND;
+        vm.deal(signerAt(validator), due);
         vm.prank(signerAt(validator));
-        beacon.commit{value: BOND}(validator, layer);
+        beacon.commit{value: due}(validator, layer);
         layers[validator] = 0;
     }
 
@@ -363,6 +373,15 @@ abstract contract Fixture is Test {
 
     function skip(uint256 elapsed) internal {
         vm.warp(block.timestamp + elapsed);
+    }
+
+    /// @dev What a settled round takes from the purse: equal shares, without what divisions leave.
+    function reservedOf(Settlement memory s) internal pure returns (uint256) {
+        if (s.draw == 0) return 0;
+        uint256 trainers = s.reward * 7000 / 10_000;
+        uint256 bits = countBits(s.includeSeats) + countBits(s.proposeSeats);
+        if (bits == 0) return trainers / s.included * s.included;
+        return trainers / s.included * s.included + (s.reward - trainers) / bits * bits;
     }
 
     function countBits(uint256 bitmap) internal pure returns (uint256 bits) {

@@ -2,7 +2,7 @@
 pragma solidity 0.8.30;
 
 import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
-import {Attempt, Phase, Purse, Settlement, TaskSpecification} from "../src/interfaces/Types.sol";
+import {Attempt, Phase, Purse, TaskSpecification} from "../src/interfaces/Types.sol";
 import {Fixture} from "./Fixture.sol";
 import {Test} from "./Vm.sol";
 
@@ -253,7 +253,7 @@ contract Handler is Fixture {
         assertEq(address(manager).balance, purse.gasPool + manager.refundOf(RELAYER));
         uint256 reserved = 0;
         for (uint256 round = 0; round < 6; ++round) {
-            reserved += _reserved(manager.settlementOf(task, round));
+            reserved += reservedOf(manager.settlementOf(task, round));
         }
         assertEq(token.balanceOf(address(manager)), purse.rewards + reserved - paid);
         assertTrue(address(beacon).balance >= beacon.memberCount() * BOND, "bonds are not covered");
@@ -319,13 +319,6 @@ contract Handler is Fixture {
     function _inclusionView() private view returns (uint256) {
         uint256 first = uint256(manager.attemptOf(task).drawnAt) + 120;
         return block.timestamp < first ? 0 : (block.timestamp - first) / 10;
-    }
-
-    function _reserved(Settlement memory s) private pure returns (uint256) {
-        if (s.draw == 0) return 0;
-        uint256 trainers = s.reward * 7000 / 10_000;
-        uint256 bits = countBits(s.includeSeats) + countBits(s.proposeSeats);
-        return trainers / s.included * s.included + (s.reward - trainers) / bits * bits;
     }
 }
 

@@ -28,6 +28,10 @@ abstract contract ProofFixture is Fixture {
     uint256 internal words;
     uint256 internal trainers;
     uint256 internal coordinate; // what proofs look at
+    uint256 internal lieColumn = 1; // whose mask sum lies are about
+    int256 internal model; // the model's word there, and the one of the last statement
+    int256 internal following;
+    uint256 internal excess; // weight that the set claims beyond the roster's
     Hashing internal hashing;
     uint256[] internal trainerKeys;
     mapping(bytes32 root => bytes) internal openings;
@@ -57,6 +61,7 @@ abstract contract ProofFixture is Fixture {
         IntegerTerms memory t = s.terms.integers;
         (t.words, t.width, t.bits, t.tau, t.scaleBits) = (uint32(words_), 16, 8, 31, 20);
         s.modelRoot = plant(Trees.MODEL, 4 * words_, modelLeaf(0), "W");
+        s.rosterRoot = rosterRoot();
         s.terms.trainersMin = 2;
         task = createTask(s);
         for (uint256 i = 0; i < trainers_; ++i) {
@@ -65,6 +70,24 @@ abstract contract ProofFixture is Fixture {
         openAndDraw();
         vm.deal(RELAYER, 10 ether);
         vm.deal(address(this), 10 ether);
+    }
+
+    /// @dev Every leaf of the roster; each trainer weighs one.
+    function rosterBytes() internal view returns (bytes memory) {
+        bytes[] memory leaves = new bytes[](trainers);
+        for (uint256 i = 0; i < trainers; ++i) {
+            leaves[i] = abi.encode(i, vm.addr(TRAINER_KEY + i), uint256(1), keccak256("peer"));
+        }
+        return concat(leaves);
+    }
+
+    function rosterRoot() internal view returns (bytes32) {
+        bytes32[] memory nodes = new bytes32[](trainers);
+        bytes memory roster = rosterBytes();
+        for (uint256 i = 0; i < trainers; ++i) {
+            nodes[i] = sha256(bytes.concat(hex"00", slice(roster, 128 * i, 128 * (i + 1))));
+        }
+        return Trees.seal(Trees.ROSTER, roster.length, Trees.fold(nodes));
     }
 
     /// @dev Name a tree by one true leaf and made-up siblings; keep its opening.
@@ -127,6 +150,7 @@ abstract contract ProofFixture is Fixture {
         delete recordHashes;
         IRoundManager.InclusionArgs memory args = includeArgs(fullRoster(), allSeats(), 0);
         args.inclusionRoot = Trees.seal(Trees.INCLUSION, 321 * trainers, Trees.fold(nodes));
+        args.weight += excess;
         signInclude(args);
         vm.prank(RELAYER);
         manager.include(args);
@@ -211,7 +235,7 @@ abstract contract ProofFixture is Fixture {
         p.maskRoots = new bytes32[](3);
         uint256 sum = trainers * (trainers + 1) / 2;
         for (uint256 j = 0; j < 3; ++j) {
-            bool wrong = lie == Lie.Mask && j == 1;
+            bool wrong = lie == Lie.Mask && j == lieColumn;
             p.maskRoots[j] = plantMask(j, wrong);
             sum = (sum + maskWord(j, false) + 65_536 - maskWord(j, wrong)) & 0xffff;
         }
@@ -219,8 +243,9 @@ abstract contract ProofFixture is Fixture {
         p.aggregateRoot = plant(Trees.AGGREGATE, 2 * words, leafWith(sum & 0xffff, 2, "R"), abi.encode(lie));
         int256 signed = int256(int16(uint16(sum)));
         IntegerTerms memory t = tasks.specificationOf(task).terms.integers;
-        int256 next = Step.next(0, signed, trainers, t);
+        int256 next = Step.next(model, signed, trainers + excess, t);
         if (lie == Lie.Step) ++next;
+        following = next;
         p.modelRoot = plant(Trees.MODEL, 4 * words, modelLeaf(next), abi.encode("next", lie));
         p.seats = seatBits;
         p.signatures = signed_(p);
@@ -313,7 +338,8 @@ abstract contract ProofFixture is Fixture {
             commitments = bytes.concat(commitments, keccak256(abi.encode("mask", seat)));
         }
         s.inclusionRoot = manager.settlementOf(task, manager.attemptOf(task).round).inclusionRoot;
-        (s.trainers, s.weight, s.seats, s.commitmentsHash) = (fullRoster(), trainers, 511, keccak256(commitments));
+        (s.trainers, s.weight, s.seats, s.commitmentsHash) =
+        (fullRoster(), trainers + excess, 511, keccak256(commitments));
     }
 
     function stepProof(ProposalStatement memory p) internal view returns (ISlashingManager.StepProof memory s) {
@@ -366,28 +392,5 @@ abstract contract ProofFixture is Fixture {
             words
         );
         return signature(committeeOf(task)[seat], Statements.hash(s));
-    }
-
-    function slice(bytes memory data, uint256 from, uint256 to) internal pure returns (bytes memory part) {
-        part = new bytes(to - from);
-        for (uint256 i = 0; i < part.length; ++i) {
-            part[i] = data[from + i];
-        }
-    }
-
-    function concat(bytes[] memory parts) internal pure returns (bytes memory whole) {
-        uint256 length = 0;
-        for (uint256 i = 0; i < parts.length; ++i) {
-            length += parts[i].length;
-        }
-        whole = new bytes(length);
-        uint256 at = 0;
-        for (uint256 i = 0; i < parts.length; ++i) {
-            bytes memory part = parts[i];
-            assembly ("memory-safe") {
-                mcopy(add(add(whole, 32), at), add(part, 32), mload(part))
-            }
-            at += part.length;
-        }
     }
 }

@@ -47,6 +47,12 @@ contract ProofGasTest is ProofFixture {
         _step();
     }
 
+    function test_a_wrong_weight_of_256_trainers_fits_transactions_and_pools() public {
+        excess = 1;
+        _set(256, 10_000);
+        _measure("weight", abi.encodeCall(slashing.proveWeight, (task, setStatement(), rosterBytes())));
+    }
+
     /// @dev Look into whole leaves, unlike the last ones.
     function _set(uint256 trainers_, uint256 words_) private {
         setUpProofs(trainers_, words_, 1000);

@@ -3,7 +3,8 @@ pragma solidity 0.8.30;
 
 import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
 import {ISlashingManager} from "../src/interfaces/ISlashingManager.sol";
-import {Attempt, Conviction, Offence, Phase, ProposalStatement} from "../src/interfaces/Types.sol";
+import {Attempt, Conviction, Offence, Phase, ProposalStatement, SetStatement} from "../src/interfaces/Types.sol";
+import {Trees} from "../src/libraries/Trees.sol";
 import {ProofFixture} from "./ProofFixture.sol";
 
 /// @notice The five proofs against majorities and minorities, and what they leave alone.
@@ -53,6 +54,17 @@ contract ProofsTest is ProofFixture {
         skip(200);
         settleNow();
         assertEq(manager.attemptOf(task).modelRoot, truth.modelRoot);
+    }
+
+    function test_where_all_seats_are_convicted_a_proposal_that_nobody_signed_is_refused() public {
+        includeTruth();
+        ProposalStatement memory p = statement(Lie.Step, 0x1ff, 0);
+        submit(p);
+        slashing.proveStep(stepProof(p));
+        skip(5);
+        IRoundManager.ProposalArgs memory args = argsOf(statement(Lie.None, 0, 4));
+        vm.expectPartialRevert(IRoundManager.RoundManagerNoQuorum.selector);
+        manager.propose(args);
     }
 
     function test_an_aggregate_is_proven_in_batches() public {
@@ -241,6 +253,40 @@ contract ProofsTest is ProofFixture {
         ISlashingManager.BadRecord memory r = _badRecord();
         vm.expectPartialRevert(ISlashingManager.SlashingManagerSoundRecord.selector);
         slashing.proveBadInclusion(r);
+    }
+
+    function test_a_wrong_weight_is_disproved_by_the_whole_roster() public {
+        excess = 1;
+        includeTruth();
+        vm.warp(block.timestamp - 30);
+        slashing.proveWeight(task, setStatement(), rosterBytes());
+        Attempt memory a = manager.attemptOf(task);
+        assertTrue(a.attempt == 1 && !a.spent, "aborted before any sum was known");
+    }
+
+    function test_a_wrong_weight_spends_and_pauses_late_and_convicts_its_signers() public {
+        excess = 1;
+        includeTruth();
+        slashing.proveWeight(task, setStatement(), rosterBytes());
+        Attempt memory a = manager.attemptOf(task);
+        assertTrue(a.phase == Phase.Paused && a.spent && a.slashed == 0x1ff, "all nine signed it");
+        slashing.punish(conviction(Offence.BadInclusion, 0x1ff));
+    }
+
+    function test_the_true_weight_another_roster_and_other_words_disprove_nothing() public {
+        includeTruth();
+        SetStatement memory s = setStatement();
+        bytes memory roster = rosterBytes();
+        vm.expectPartialRevert(ISlashingManager.SlashingManagerSound.selector);
+        slashing.proveWeight(task, s, roster);
+        roster[95] = 0x02;
+        vm.expectPartialRevert(Trees.TreesWrongRoot.selector);
+        slashing.proveWeight(task, s, roster);
+        vm.expectPartialRevert(ISlashingManager.SlashingManagerLength.selector);
+        slashing.proveWeight(task, s, slice(roster, 0, 512));
+        ++s.weight;
+        vm.expectPartialRevert(ISlashingManager.SlashingManagerWrongSet.selector);
+        slashing.proveWeight(task, s, roster);
     }
 
     function _includeBad() private {

@@ -76,7 +76,7 @@ contract RoundManagerTest is RoundFixture {
 
     function test_a_beacon_without_members_leaves_the_task_idle_and_the_weights_free() public {
         manager.openRound(task);
-        skip(REVEAL);
+        skip(beacon.STALL_SECONDS());
         manager.poke(task);
         assertEq(uint256(phase()), uint256(Phase.Idle));
         assertEq(registry.freezes(), 0);

@@ -63,4 +63,27 @@ abstract contract Test {
         (bool ok,) = CONSOLE.staticcall(abi.encodeWithSignature("log(string,uint256)", text, value));
         ok;
     }
+
+    function slice(bytes memory data, uint256 from, uint256 to) internal pure returns (bytes memory part) {
+        part = new bytes(to - from);
+        for (uint256 i = 0; i < part.length; ++i) {
+            part[i] = data[from + i];
+        }
+    }
+
+    function concat(bytes[] memory parts) internal pure returns (bytes memory whole) {
+        uint256 length = 0;
+        for (uint256 i = 0; i < parts.length; ++i) {
+            length += parts[i].length;
+        }
+        whole = new bytes(length);
+        uint256 at = 0;
+        for (uint256 i = 0; i < parts.length; ++i) {
+            bytes memory part = parts[i];
+            assembly ("memory-safe") {
+                mcopy(add(add(whole, 32), at), add(part, 32), mload(part))
+            }
+            at += part.length;
+        }
+    }
 }

@@ -20,6 +20,7 @@ from flocknode.primitives import Address, Digest, PeerId, Wei
 from flocknode.protocol.ledger import (
     AnswerRollCall,
     AttemptAborted,
+    BeaconClockStarted,
     BeaconRequested,
     BeaconRevealed,
     Call,
@@ -159,6 +160,8 @@ def ledger_event(name: str, it: Arguments) -> LedgerEvent | None:
             return BeaconRequested(it["request"], tuple(it["members"]), it["deadline"])
         case "BeaconRevealed":
             return BeaconRevealed(it["request"], it["member"])
+        case "BeaconClockStarted":
+            return BeaconClockStarted(it["request"], it["deadline"])
         case "TaskCreated":
             return _task_created(it["task"], it["specification"])
         case _:

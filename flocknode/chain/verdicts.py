@@ -29,6 +29,7 @@ from flocknode.protocol.proofs import (
     ProveBadInclusion,
     ProveEquivocation,
     ProveStep,
+    ProveWeight,
     Punish,
     SetStatement,
     SlashingCall,
@@ -84,6 +85,8 @@ def slashing_call(call: SlashingCall) -> Encoded:
         case ProveBadInclusion():
             words = (call.task, call.count, call.position, call.opening, call.roster)
             return "proveBadInclusion", (words,)
+        case ProveWeight(task, set_, roster):
+            return "proveWeight", (task, _set(set_), roster)
         case OpenChallenge(proposal, seat, root, signature):
             return "openChallenge", (_proposal(proposal), seat, root, signature)
         case OpenSeeds():

@@ -178,8 +178,7 @@ class Prover:
         position, index = bad
         roster = b""
         if index is not None:
-            entries = b"".join(entry.record() for entry in seating.roster.entries)
-            roster = tree_opening(entries, index, ROSTER_LEAF_BYTES)
+            roster = tree_opening(seating.roster.records(), index, ROSTER_LEAF_BYTES)
         return (
             ProveBadInclusion(
                 accepted.task,

@@ -12,6 +12,7 @@ from flocknode.primitives import Address, Digest, PeerId
 from flocknode.protocol.docket import DisputeEvent, Docket
 from flocknode.protocol.ledger import (
     AttemptAborted,
+    BeaconClockStarted,
     BeaconRequested,
     BeaconRevealed,
     Block,
@@ -155,6 +156,8 @@ class ChainView:
                 return self._ask(BeaconRound(request, members, deadline))
             case BeaconRevealed(request, member):
                 return self._reveal(request, member)
+            case BeaconClockStarted(request, deadline):
+                return self._start_clock(request, deadline)
             case ValidatorSlashed():
                 left = tuple(c for c in self.convictions if c.conviction != event.conviction)
                 return replace(self, convictions=left)
@@ -175,6 +178,13 @@ class ChainView:
             return self
         answered = replace(beacon, revealed=beacon.revealed | {member})
         return replace(self, beacons=MappingProxyType({**self.beacons, request: answered}))
+
+    def _start_clock(self, request: int, deadline: int) -> "ChainView":
+        beacon = self.beacons.get(request)
+        if beacon is None:
+            return self
+        started = replace(beacon, deadline=deadline)
+        return replace(self, beacons=MappingProxyType({**self.beacons, request: started}))
 
     def _apply_task(self, event: LedgerEvent) -> "ChainView":
         attempt = self.attempt

@@ -27,13 +27,20 @@ from flocknode.protocol.evidence import (
     TreeAnswer,
     accepted_statement,
     levels_of,
+    set_statement,
     tree_of,
 )
 from flocknode.protocol.inclusion import Includer
 from flocknode.protocol.inclusion_set import InclusionSet
 from flocknode.protocol.ledger import Call, ProposalAccepted, SetAccepted
 from flocknode.protocol.pace import Pace
-from flocknode.protocol.proofs import AskTree, OpenChallenge, OpenSeeds, ProposalStatement
+from flocknode.protocol.proofs import (
+    AskTree,
+    OpenChallenge,
+    OpenSeeds,
+    ProposalStatement,
+    ProveWeight,
+)
 from flocknode.protocol.proposal import Proposer
 from flocknode.protocol.seating import Seating
 from flocknode.protocol.standing import Standing
@@ -80,6 +87,8 @@ class Challenger:
         accepted, proposal = tip.accepted, tip.proposal
         if accepted is None:
             return []
+        if accepted.weight != self._seating.roster.weight_of(accepted.trainers):
+            return self._disprove_weight(accepted, now)
         chosen = self._includer.set_of(accepted.inclusion_root, accepted.trainers)
         if chosen is None:
             return self._check_records(accepted, now)
@@ -136,6 +145,13 @@ class Challenger:
         if root not in self._held:
             return self._fetch(root, TreeKind.INCLUSION, length, accepted.seats, now, RECORD_BYTES)
         return self._bring(RecordProof(accepted), accepted.seats, now)
+
+    def _disprove_weight(self, accepted: SetAccepted, now: Seconds) -> list[Effect]:
+        """Show the whole roster: its weights give another sum for these trainers."""
+        task, roster = self._seating.drawn.task, self._seating.roster.records()
+        call = ProveWeight(task, set_statement(accepted), roster)
+        name = ("weight", accepted.inclusion_root)
+        return [Submit(call)] if self._is_turn(name, accepted.seats, now) else []
 
     def _examine(
         self,

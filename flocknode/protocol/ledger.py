@@ -28,7 +28,10 @@ class ValidatorKeysSet:
 
 @dataclass(frozen=True, slots=True)
 class BeaconRequested:
-    """The members named must reveal the next layer of their hash onion by ``deadline``."""
+    """The members named must reveal the next layer of their hash onion.
+
+    It fails at ``deadline``, which ``BeaconClockStarted`` brings forward.
+    """
 
     request: int
     members: tuple[int, ...]
@@ -39,6 +42,14 @@ class BeaconRequested:
 class BeaconRevealed:
     request: int
     member: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconClockStarted:
+    """Half of the members have answered; the others have until ``deadline``."""
+
+    request: int
+    deadline: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +169,7 @@ LedgerEvent = (
     | ValidatorKeysSet
     | BeaconRequested
     | BeaconRevealed
+    | BeaconClockStarted
     | TaskCreated
     | RoundOpened
     | CommitteeDrawn

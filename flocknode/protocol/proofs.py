@@ -70,6 +70,15 @@ class ProveBadInclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class ProveWeight:
+    """The accepted set, and all leaves of the roster, whose weights give another D."""
+
+    task: int
+    set: SetStatement
+    roster: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class OpenChallenge:
     proposal: ProposalStatement
     seat: int
@@ -230,6 +239,7 @@ class CloseQuestion:
 SlashingCall = (
     ProveEquivocation
     | ProveBadInclusion
+    | ProveWeight
     | OpenChallenge
     | OpenSeeds
     | CloseChallenge

@@ -32,9 +32,12 @@ class RosterEntry:
 class Roster:
     entries: tuple[RosterEntry, ...]
 
+    def records(self) -> bytes:
+        """Return all leaves, one after another."""
+        return b"".join(entry.record() for entry in self.entries)
+
     def root(self) -> Digest:
-        data = b"".join(entry.record() for entry in self.entries)
-        return tree_root(TreeKind.ROSTER, data, ROSTER_LEAF_BYTES)
+        return tree_root(TreeKind.ROSTER, self.records(), ROSTER_LEAF_BYTES)
 
     def entry_of(self, trainer: Address) -> RosterEntry | None:
         return next((entry for entry in self.entries if entry.trainer == trainer), None)

@@ -6,7 +6,11 @@ from typing import Final
 
 from flocknode.crypto.hashing import keccak256
 from flocknode.primitives import ZERO_DIGEST, Digest
-from flocknode.protocol.ledger import BeaconRequested, BeaconRevealed
+from flocknode.protocol.ledger import (
+    BeaconClockStarted,
+    BeaconRequested,
+    BeaconRevealed,
+)
 from flocknode.sim.abi import bits, keccak_words, require
 from flocknode.sim.stakes import (
     give_coins,
@@ -20,6 +24,8 @@ from flocknode.sim.state import BeaconRequest, Member, Transaction
 
 DUTIES_MAX: Final = 16
 """Members on duty for one request."""
+STALL_SECONDS: Final = 86_400
+"""How long a request waits for half of the answers."""
 TIP_BYTES: Final = 26
 CLOSE_WITH_REQUEST: Final = 4
 """Older requests that a new one closes, so that its cost is bounded."""
@@ -38,7 +44,8 @@ def commit(tx: Transaction, validator: int, tip: Digest, value: int) -> None:
     """Join the beacon with a bond, or replace the onion while no answer is due."""
     require(tx.sender == signer_of(tx, validator), "CommitRevealBeaconNotSigner")
     member = tx.state.members.get(validator)
-    require(value == (0 if member else tx.rules.bond), "CommitRevealBeaconWrongBond")
+    is_bonded = member is not None or validator in tx.state.dismissed
+    require(value == (0 if is_bonded else tx.rules.bond), "CommitRevealBeaconWrongBond")
     if member is None:
         member = _join(tx, validator)
     else:
@@ -48,11 +55,14 @@ def commit(tx: Transaction, validator: int, tip: Digest, value: int) -> None:
 
 
 def leave(tx: Transaction, validator: int) -> None:
-    """Return a member's bond to its owner, unless an answer is due."""
+    """Return a member's bond to its owner, unless an answer is due, or that of a dismissed one."""
     require(tx.sender == owner_of(tx.state, validator), "CommitRevealBeaconNotOwner")
-    require(validator in tx.state.members, "CommitRevealBeaconNotMember")
-    _refuse_on_duty(tx, validator, tx.state.members[validator])
-    _remove(tx, validator)
+    if member := tx.state.members.get(validator):
+        _refuse_on_duty(tx, validator, member)
+        _remove(tx, validator)
+    else:
+        require(validator in tx.state.dismissed, "CommitRevealBeaconNotMember")
+        tx.state.dismissed -= {validator}
     give_coins(tx, tx.sender, tx.rules.bond)
 
 
@@ -64,7 +74,7 @@ def request(tx: Transaction, context: Digest, value: int = 0) -> int:
     members = _on_duty(tx, number)
     fee = min(value // len(members) // GWEI, (1 << 32) - 1) * GWEI
     tx.state.treasury_due += value - fee * len(members)
-    deadline = tx.now + tx.rules.reveal_seconds
+    deadline = tx.now + STALL_SECONDS
     entropy = int.from_bytes(context, "big") % (1 << ENTROPY_BITS)
     tx.state.requests[number] = BeaconRequest(members, deadline, entropy, fee)
     tx.emit(BeaconRequested(number, members, deadline))
@@ -87,12 +97,17 @@ def reveal(tx: Transaction, number: int, validator: int, preimage: Digest) -> No
     peeled = replace(member, tip=preimage[:TIP_BYTES], answered=number)
     tx.state.members[validator] = peeled
     share = int.from_bytes(keccak_words(validator, preimage), "big") % (1 << ENTROPY_BITS)
-    tx.state.requests[number] = replace(
+    answered = replace(
         asked,
         entropy=asked.entropy ^ share,
         revealed=asked.revealed | 1 << asked.members.index(validator),
     )
     tx.emit(BeaconRevealed(number, validator))
+    if 2 * answered.revealed.bit_count() in {len(asked.members), len(asked.members) + 1}:
+        # The others have as long as after a request that everybody saw at once.
+        answered = replace(answered, deadline=tx.now + tx.rules.reveal_seconds)
+        tx.emit(BeaconClockStarted(number, answered.deadline))
+    tx.state.requests[number] = answered
 
 
 def reveal_as_signer(tx: Transaction, number: int, preimage: Digest) -> None:
@@ -114,7 +129,10 @@ def seed(tx: Transaction, number: int) -> Seed:
 
 
 def close(tx: Transaction, limit: int) -> None:
-    """Close the oldest requests that are over: the silent lose bond and membership."""
+    """Close the oldest requests that are over.
+
+    The silent lose their membership and, unless they are the most, their bonds.
+    """
     require(_close(tx, limit) > 0, "CommitRevealBeaconNothingDue")
 
 
@@ -144,6 +162,7 @@ def _join(tx: Transaction, validator: int) -> Member:
     present = {organisation_of(tx.state, member) for member in tx.state.members}
     require(organisation not in present, "CommitRevealBeaconOrganisationPresent")
     tx.state.member_order = (*tx.state.member_order, validator)
+    tx.state.dismissed -= {validator}
     return Member(tip=b"", answered=0, joined=len(tx.state.requests) + 1)
 
 
@@ -163,25 +182,47 @@ def _on_duty(tx: Transaction, number: int) -> tuple[int, ...]:
 
 
 def _close(tx: Transaction, limit: int) -> int:
-    """Close requests in the order of their numbers, which is that of their deadlines."""
+    """Look at the oldest requests; one that still waits holds up none behind it."""
     closed = 0
-    while closed < limit and (asked := tx.state.requests.get(tx.state.first_open)):
-        missing = ~asked.revealed & ((1 << len(asked.members)) - 1)
-        if missing and tx.now < asked.deadline:
-            break
-        for place in bits(missing):
-            _forfeit(tx, tx.state.first_open, asked.members[place], asked.fee)
-        tx.state.first_open += 1
-        closed += 1
+    leads = True
+    first = tx.state.first_open
+    for number in range(first, min(first + limit, len(tx.state.requests) + 1)):
+        asked = tx.state.requests[number]
+        if not _is_over(asked, tx.now):
+            leads = False
+            continue
+        ended = _end(tx, number, asked)
+        tx.state.first_open += leads
+        closed += leads or ended
     return closed
 
 
-def _forfeit(tx: Transaction, number: int, validator: int, fee: int) -> None:
-    """Take the fee and, if the membership that was asked still lasts, bond and membership."""
-    tx.state.treasury_due += fee
+def _is_over(asked: BeaconRequest, now: int) -> bool:
+    return asked.revealed.bit_count() == len(asked.members) or now >= asked.deadline
+
+
+def _end(tx: Transaction, number: int, asked: BeaconRequest) -> bool:
+    """End a request, once, that some did not answer; tell whether this did it."""
+    missing = ~(asked.revealed | asked.paid) & ((1 << len(asked.members)) - 1)
+    if not missing:
+        return False
+    tx.state.requests[number] = replace(asked, paid=asked.paid | missing)
+    tx.state.treasury_due += missing.bit_count() * asked.fee
+    stalled = 2 * missing.bit_count() > len(asked.members)
+    for place in bits(missing):
+        _dismiss(tx, number, asked.members[place], stalled=stalled)
+    return True
+
+
+def _dismiss(tx: Transaction, number: int, validator: int, *, stalled: bool) -> None:
+    """End the membership that was asked, if it lasts; where most were silent the bond is safe."""
     member = tx.state.members.get(validator)
-    if member is not None and member.joined <= number:
-        _remove(tx, validator)
+    if member is None or member.joined > number:
+        return
+    _remove(tx, validator)
+    if stalled:
+        tx.state.dismissed |= {validator}
+    else:
         tx.state.treasury_due += tx.rules.bond
 
 

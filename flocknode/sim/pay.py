@@ -16,17 +16,20 @@ AMOUNT_MAX: Final = (1 << 96) - 1
 """Largest amount of one call."""
 # Fixed numbers at or below what the calls cost, so that no call pays for itself.
 OPEN_GAS: Final = 150_000
-DRAW_GAS: Final = 90_000
-DRAW_SEAT_GAS: Final = 10_000
+DRAW_GAS: Final = 70_000
+DRAW_SEAT_GAS: Final = 9_000
 INCLUDE_GAS: Final = 100_000
 INCLUDE_SEAT_GAS: Final = 8_000
 ROLL_CALL_GAS: Final = 60_000
-PROPOSE_GAS: Final = 100_000
+PROPOSE_GAS: Final = 80_000
 PROPOSE_SEAT_GAS: Final = 7_000
-SETTLE_GAS: Final = 100_000
-SETTLE_SEAT_GAS: Final = 10_000
+SETTLE_GAS: Final = 60_000
+ASK_GAS: Final = 70_000
+"""Of the beacon, ahead of the next epoch."""
+SEAT_GAS: Final = 6_000
+"""Of a seat of the round that a settlement opens."""
 POKE_GAS: Final = 60_000
-REVEAL_GAS: Final = 38_000
+REVEAL_GAS: Final = 37_000
 
 
 @dataclass(frozen=True, slots=True)

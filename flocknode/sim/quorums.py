@@ -25,7 +25,8 @@ def require_two_thirds(terms: TaskTerms, seats: int, slashed: int) -> None:
 
     Column majorities would let two seats veto.
     """
-    quorum = -(-2 * (terms.seats - slashed.bit_count()) // 3)
+    # Where all seats were convicted, a proposal that nobody signed is none.
+    quorum = max(1, -(-2 * (terms.seats - slashed.bit_count()) // 3))
     require(seats.bit_count() >= quorum, "RoundManagerNoQuorum")
 
 

@@ -131,8 +131,9 @@ def propose(tx: Transaction, call: ProposeModel) -> None:
     )
     tx.emit(proposal)
     seating.ask_ahead(tx, call.task)
+    asked = tx.state.rounds[call.task].request != attempt.request
     gas = pay.PROPOSE_GAS + call.seats.bit_count() * pay.PROPOSE_SEAT_GAS
-    pay.refund(tx, call.task, gas)
+    pay.refund(tx, call.task, gas + asked * pay.ASK_GAS)
 
 
 def settle(tx: Transaction, task: int) -> None:
@@ -156,7 +157,8 @@ def settle(tx: Transaction, task: int) -> None:
     tx.state.rounds[task] = following
     if following.round < terms.rounds and pay.is_funded(tx, task, rounds=1):
         seating.open_attempt(tx, task, following)
-    pay.refund(tx, task, pay.SETTLE_GAS + terms.seats * pay.SETTLE_SEAT_GAS)
+    is_seated = tx.state.rounds[task].phase is Phase.COLLECTING
+    pay.refund(tx, task, pay.SETTLE_GAS + is_seated * terms.seats * pay.SEAT_GAS)
 
 
 def poke(tx: Transaction, task: int) -> None:

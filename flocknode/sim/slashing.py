@@ -9,7 +9,14 @@ from flocknode.aggregation.step import server_step
 from flocknode.crypto.eip712 import type_hash
 from flocknode.crypto.errors import SignatureError
 from flocknode.crypto.hashing import keccak256
-from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, climb, seal_root, top_of
+from flocknode.crypto.merkle import (
+    LEAF_BYTES,
+    TreeKind,
+    climb,
+    seal_root,
+    top_of,
+    tree_root,
+)
 from flocknode.crypto.signing import recover
 from flocknode.messages.statements import (
     RECORD_BYTES,
@@ -23,6 +30,7 @@ from flocknode.messages.statements import (
 from flocknode.model.stages import Aggregate
 from flocknode.model.terms import IntegerTerms
 from flocknode.primitives import Address, Digest
+from flocknode.protocol.ledger import SetAccepted
 from flocknode.protocol.proofs import (
     EvidenceSlot,
     ProposalStatement,
@@ -30,7 +38,9 @@ from flocknode.protocol.proofs import (
     ProveBadInclusion,
     ProveEquivocation,
     ProveStep,
+    ProveWeight,
     Punish,
+    SetStatement,
     SummedHeader,
 )
 from flocknode.protocol.verdicts import Offence, OffenceProven, ValidatorSlashed
@@ -100,10 +110,22 @@ def prove_bad_inclusion(tx: Transaction, call: ProveBadInclusion) -> None:
     included = attempt.accepted.trainers.bit_count()
     is_sound = call.count == included and _is_sound(tx, attempt, call, record_)
     require(not is_sound, "SlashingManagerSoundRecord")
-    end = schedule.demand_end(terms_of(tx, call.task), attempt.accepted.accepted_at)
-    consequence = Consequence.ABORT if tx.now < end else Consequence.SPEND_AND_PAUSE
-    seats = attempt.include_seats
-    convict(tx, call.task, Offence.BAD_INCLUSION, seats, consequence, tx.sender)
+    _convict_includers(tx, call.task, attempt)
+
+
+def prove_weight(tx: Transaction, call: ProveWeight) -> None:
+    """Convict the signers of a set whose weight is not that of its trainers in the roster."""
+    attempt = _with_set(tx, call.task)
+    _require_set(attempt, call.set)
+    specification = tx.state.tasks[call.task].specification
+    is_whole = len(call.roster) == ROSTER_BYTES * specification.terms.trainers
+    require(is_whole, "SlashingManagerLength")
+    root = tree_root(TreeKind.ROSTER, call.roster, ROSTER_BYTES)
+    require(root == specification.roster_root, "TreesWrongRoot")
+    weights = (ROSTER_BYTES * index + 64 for index in bits(call.set.trainers))
+    weight = sum(int.from_bytes(call.roster[at : at + 32], "big") for at in weights)
+    require(weight != call.set.weight, "SlashingManagerSound")
+    _convict_includers(tx, call.task, attempt)
 
 
 def prove_aggregate(tx: Transaction, call: ProveAggregate) -> None:
@@ -129,12 +151,7 @@ def prove_aggregate(tx: Transaction, call: ProveAggregate) -> None:
 def prove_step(tx: Transaction, call: ProveStep) -> None:
     """Convict the signers of a model that is not the step of its aggregate."""
     attempt = _with_set(tx, call.proposal.task)
-    assert attempt.accepted is not None
-    accepted, given = attempt.accepted, call.set
-    words = (given.view, given.inclusion_root, given.trainers, given.weight, given.seats)
-    held = (accepted.view, accepted.inclusion_root, accepted.trainers, accepted.weight)
-    is_set = words == (*held, accepted.seats) and given.commitments == accepted.commitments
-    require(is_set, "SlashingManagerWrongSet")
+    accepted = _require_set(attempt, call.set)
     terms = terms_of(tx, call.proposal.task).integers
     require(call.coordinate < terms.words, "SlashingManagerCoordinate")
     model = _model_word(attempt.model_root, terms, call.coordinate, call.model)
@@ -213,6 +230,26 @@ def _with_set(tx: Transaction, task: int) -> Round:
     attempt = attempt_of(tx, task)
     require(attempt.phase in SET_PHASES, "SlashingManagerWrongPhase")
     return attempt
+
+
+def _require_set(attempt: Round, given: SetStatement) -> SetAccepted:
+    """Return the accepted set, of which ``given`` must be the words."""
+    assert attempt.accepted is not None
+    accepted = attempt.accepted
+    words = (given.view, given.inclusion_root, given.trainers, given.weight, given.seats)
+    held = (accepted.view, accepted.inclusion_root, accepted.trainers, accepted.weight)
+    is_set = words == (*held, accepted.seats) and given.commitments == accepted.commitments
+    require(is_set, "SlashingManagerWrongSet")
+    return accepted
+
+
+def _convict_includers(tx: Transaction, task: int, attempt: Round) -> None:
+    """Abort while no sum can be known yet, later spend the set and pause."""
+    assert attempt.accepted is not None
+    end = schedule.demand_end(terms_of(tx, task), attempt.accepted.accepted_at)
+    consequence = Consequence.ABORT if tx.now < end else Consequence.SPEND_AND_PAUSE
+    seats = attempt.include_seats
+    convict(tx, task, Offence.BAD_INCLUSION, seats, consequence, tx.sender)
 
 
 def _is_sound(tx: Transaction, attempt: Round, call: ProveBadInclusion, data: bytes) -> bool:

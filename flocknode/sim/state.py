@@ -150,6 +150,7 @@ class BeaconRequest:
     revealed: int = 0
     """Places among ``members`` that have answered."""
     paid: int = 0
+    """Places whose fee was paid, to owners or to the treasury."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +330,8 @@ class LedgerState:
     member_order: tuple[int, ...] = ()
     first_open: int = 1
     """The oldest beacon request that is not closed."""
+    dismissed: frozenset[int] = frozenset()
+    """Members no more whose bond the beacon still holds."""
     treasury_due: int = 0
     findings: dict[Digest, Finding] = field(default_factory=dict)
     challenges: dict[Digest, Challenge] = field(default_factory=dict)

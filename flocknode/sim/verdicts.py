@@ -18,6 +18,7 @@ from flocknode.protocol.proofs import (
     ProveBadInclusion,
     ProveEquivocation,
     ProveStep,
+    ProveWeight,
     Punish,
     SlashingCall,
 )
@@ -32,6 +33,8 @@ def apply(tx: Transaction, call: SlashingCall | DutyCall) -> None:
             slashing.prove_equivocation(tx, call)
         case ProveBadInclusion():
             slashing.prove_bad_inclusion(tx, call)
+        case ProveWeight():
+            slashing.prove_weight(tx, call)
         case ProveAggregate():
             slashing.prove_aggregate(tx, call)
         case ProveStep():

@@ -6,6 +6,7 @@ from flocknode.messages.wire import MaskRootMessage
 from flocknode.protocol.effects import Send, Submit
 from flocknode.protocol.ledger import (
     AttemptAborted,
+    BeaconRequested,
     IncludeSet,
     ProposalAccepted,
     ProposeModel,
@@ -112,6 +113,19 @@ def test_stalled_finality_costs_nobody_stake():
     world.run(seconds=12.0)
     world.ledger.finality_depth = depth
     settle_without_loss(world)
+
+
+def test_finality_that_stalls_beyond_the_reveal_window_costs_nobody_its_bond():
+    world = world_of()
+    world.ledger.rules = replace(world.ledger.rules, reveal_seconds=4)
+    depth, world.ledger.finality_depth = world.ledger.finality_depth, 10**6
+    world.run(seconds=12.0)
+    assert world.ledger.round_of(1).phase is Phase.DRAWING
+    world.ledger.finality_depth = depth
+    members = set(world.ledger.state.members)
+    settle_without_loss(world)
+    assert set(world.ledger.state.members) == members
+    assert len(all_of(world, BeaconRequested)) == 1
 
 
 def test_replaced_draw_costs_nobody_stake():

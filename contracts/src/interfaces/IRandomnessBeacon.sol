@@ -24,7 +24,11 @@ interface IRandomnessBeacon {
 
 interface ICommitRevealBeacon is IRandomnessBeacon {
     event OnionCommitted(uint256 indexed member, bytes32 tip);
+    /// @notice Half of the members have answered; the others have until `deadline`.
+    event BeaconClockStarted(uint256 indexed request, uint256 deadline);
     event BondForfeited(uint256 indexed request, uint256 indexed member, uint256 amount);
+    /// @notice Most members were silent for a day: this one is none any more, and its bond waits for it.
+    event MemberDismissed(uint256 indexed request, uint256 indexed member);
     event MemberLeft(uint256 indexed member, address indexed recipient, uint256 amount);
     event RevealsPaid(uint256 indexed member, address indexed recipient, uint256 amount);
     event TreasuryPaid(uint256 amount);
@@ -47,7 +51,8 @@ interface ICommitRevealBeacon is IRandomnessBeacon {
     error CommitRevealBeaconNothingDue();
     error CommitRevealBeaconPaymentFailed();
 
-    /// @notice Become a member, or replace the hash onion of one. Signer of the validator; a new member pays the bond exactly.
+    /// @notice Become a member, or replace the hash onion of one. Signer of the validator; a new member pays the bond exactly,
+    /// unless its bond is here since it was dismissed.
     /// @dev Hash onion: tip = keccak256^n(secret); each request is answered by the preimage of the present tip, which becomes the
     /// tip. Refused while an answer is due, so that entropy is fixed before it is asked for. One member for each organisation.
     function commit(uint256 validator, bytes32 tip) external payable;
@@ -55,10 +60,12 @@ interface ICommitRevealBeacon is IRandomnessBeacon {
     /// @notice Answer a request. Anyone may relay: preimages authenticate themselves. A member answers in the order of requests.
     function reveal(uint256 id, uint256 validator, bytes32 preimage) external;
 
-    /// @notice Leave with the bond, which goes to the validator's owner. Owner only; refused while an answer is due.
+    /// @notice Leave with the bond, or fetch that of a dismissed member; it goes to the validator's owner. Owner only; refused
+    /// while an answer is due.
     function leave(uint256 validator) external;
 
-    /// @notice Close up to `limit` of the oldest requests that are over: missing members lose bond and membership.
+    /// @notice Look at up to `limit` of the oldest requests and close those that are over: missing members lose bond and
+    /// membership, or the membership alone where more than half are missing.
     function close(uint256 limit) external;
 
     /// @notice Pay a member's share of answered requests to the validator's owner. Anyone.
@@ -68,6 +75,8 @@ interface ICommitRevealBeacon is IRandomnessBeacon {
     function payTreasury() external;
 
     function isMember(uint256 validator) external view returns (bool);
+    /// @notice Whether the bond of a dismissed member is still here.
+    function isDismissed(uint256 validator) external view returns (bool);
     /// @notice The tip of a member's onion, to 208 bits, and the request that it answered last.
     function onionOf(uint256 validator) external view returns (bytes26 tip, uint256 answered);
     function memberCount() external view returns (uint256);

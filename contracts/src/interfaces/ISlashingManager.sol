@@ -136,6 +136,10 @@ interface ISlashingManager {
     /// @dev Before the demand end the attempt aborts, later it is spent and the task pauses.
     function proveBadInclusion(BadRecord calldata r) external;
 
+    /// @notice Prove that the accepted set's weight is not that of its trainers in the roster, as a bad inclusion.
+    /// @param roster all leaves of the task's roster, one after another
+    function proveWeight(uint256 task, SetStatement calldata set, bytes calldata roster) external;
+
     /// @notice Lock the attempt to disprove the mask sum of the caller's column. Signer of an unslashed seat of that column, once
     /// in an attempt, with the bond, whose own MASK_ROOT `root` differs from the proposal's.
     /// @dev Where another column has been opened already, the attempt is spent instead, without slashing.

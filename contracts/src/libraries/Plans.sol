@@ -75,10 +75,11 @@ library Plans {
         }
     }
 
-    /// @dev Two thirds of the seats that were not convicted in this attempt, rounded up.
+    /// @dev Two thirds of the seats that were not convicted in this attempt, rounded up; where all were, nobody is enough.
     function quorum(Plan memory p, uint256 convicted) internal pure returns (uint256) {
         unchecked {
-            return (2 * (seats(p) - convicted) + 2) / 3;
+            uint256 honest = seats(p) - convicted;
+            return honest == 0 ? 1 : (2 * honest + 2) / 3;
         }
     }
 
