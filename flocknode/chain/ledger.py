@@ -17,6 +17,7 @@ from flocknode.chain.heads import POLL_SECONDS, Heads, followed
 from flocknode.chain.onion import Onion
 from flocknode.chain.reader import Reader
 from flocknode.chain.sender import Receipt, Sender
+from flocknode.chain.witnesses import WitnessedProgress, Witnesses
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import ConfigurationError
 from flocknode.ports import Outbox
@@ -55,7 +56,8 @@ class ChainLedger:
     def progress(self, task: int) -> AsyncIterator[ChainProgress]:
         """Return an endless iterator from the deployment's first block.
 
-        With several endpoints, final draws of ``task`` are doubted until they agree on them.
+        With several endpoints, nothing is final that one contradicts and none outvotes, and final
+        draws of ``task`` are doubted until they agree on them.
         """
         deployment = self._bindings.deployment
         follower = Follower(
@@ -67,7 +69,9 @@ class ChainLedger:
         )
         if not isinstance(self._client, Endpoints):
             return follower
-        return AgreedProgress(follower, Agreement(self._client, self._bindings), task)
+        witnesses = Witnesses(self._client, self._bindings)
+        witnessed = WitnessedProgress(follower, witnesses, deployment.block)
+        return AgreedProgress(witnessed, Agreement(self._client, self._bindings), task)
 
     async def submit(self, call: Call) -> None:
         """Send a call and wait for its block; raises as ``transact`` does."""
