@@ -28,6 +28,7 @@ TRAINER_PHASES = ["signs SeatKey", "signs Header", "signs Include", "signs Propo
 @pytest.fixture(autouse=True)
 def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "WINDOWS", replace(plan.WINDOWS, collect=4, settle=1))
+    monkeypatch.setattr(plan, "EPOCH_ROUNDS", 1)  # a draw, and a turn to send it, in every round
 
 
 async def says_one(processes: list[Process], markers: list[str]) -> str:
@@ -92,7 +93,7 @@ async def test_killed_chain_comes_back_and_rounds_settle(
         left, seconds = list(SEAT_PHASES), []
         while left:
             with trio.fail_after(SETTLE_SECONDS):
-                left.remove(await says_one([victim], left))
+                left.remove(await says_one([victim, field.others], left))
                 killed = trio.current_time()
                 field.chain.kill()
                 await field.chain.start()
