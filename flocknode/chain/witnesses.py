@@ -17,7 +17,7 @@ import trio
 from flocknode.chain.bindings import Bindings
 from flocknode.chain.client import ChainClient
 from flocknode.chain.endpoints import Endpoints
-from flocknode.chain.errors import reading
+from flocknode.chain.errors import EndpointUnreachable, MalformedAnswer, RpcFailed, reading
 from flocknode.chain.heads import read_header
 from flocknode.protocol.ledger import Block, ChainProgress, LedgerEvent
 
@@ -106,7 +106,10 @@ class WitnessedProgress:
             if believed is None:
                 break
             if believed != _events(told):
-                told, is_mended = await self._mended(told, believed), True
+                try:
+                    told, is_mended = await self._mended(told, believed), True
+                except (EndpointUnreachable, RpcFailed, MalformedAnswer):
+                    break  # with the next block it is asked again
             settled += told
             self._above = [block for block in self._above if block.number > last]
             self._final = last
