@@ -12,6 +12,7 @@ from flocknode.chain.endpoints import Endpoints
 from flocknode.chain.onion import Onion
 from flocknode.chain.reader import Reader
 from flocknode.chain.sender import Receipt, Sender
+from flocknode.chain.witnesses import WitnessedProgress, Witnesses
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import ConfigurationError
 from flocknode.ports import Outbox
@@ -50,12 +51,16 @@ class ChainLedger:
     def progress(self, task: int) -> AsyncIterator[ChainProgress]:
         """Return an endless iterator from the deployment's first block.
 
-        With several endpoints, final draws of ``task`` are doubted until they agree on them.
+        With several endpoints, nothing is final that one contradicts and none outvotes, and final
+        draws of ``task`` are doubted until they agree on them.
         """
         follower, client = self._connection.follow(), self._connection.client
         if not isinstance(client, Endpoints):
             return follower
-        return AgreedProgress(follower, Agreement(client, self._bindings), task)
+        witnessed = WitnessedProgress(
+            follower, Witnesses(client, self._bindings), self._bindings.deployment.block
+        )
+        return AgreedProgress(witnessed, Agreement(client, self._bindings), task)
 
     async def submit(self, call: Call) -> None:
         """Send a call and wait for its block; raises as ``transact`` does."""

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from math import inf
 from typing import Self
 
 import trio
@@ -37,6 +38,8 @@ REQUEST_SECONDS = 5.0
 CHUNK_SECONDS = 10.0
 """A chunk or its acknowledgement that takes longer is a stall."""
 ROUNDS = 3
+TURN_SECONDS = 5.0
+"""What each holder has at first; whoever was fastest then has all the time that it needs."""
 BUSY_SECONDS = 0.5
 THREAD_BYTES_MIN = 1 << 20
 """Longer blobs are hashed and written in a thread."""
@@ -108,6 +111,8 @@ class _Pull:
     is_checked: bool = False
     """What the draft held before was compared with the tree."""
     is_busy: bool = False
+    speeds: dict[PeerId, float] = field(default_factory=dict)
+    """Bytes per second of holders whose turn ended before the blob did."""
     faults: list[str] = field(default_factory=list)
 
     def request(self) -> Request:
@@ -143,21 +148,37 @@ class Puller:
     ) -> None:
         """Fill ``draft`` with the ``length`` bytes of ``root``; what it holds is not pulled again.
 
-        What one holder sent is continued from the next, and stays in the draft when all have
-        failed, which raises ``BlobUnavailableError``.
+        Several holders take turns, so that a slow one costs little. What one sent is continued
+        from the next, and stays in the draft when all have failed, which raises
+        ``BlobUnavailableError``.
         """
         if length > BLOB_BYTES_MAX:
             raise OversizedError(length, BLOB_BYTES_MAX)
         pull = _Pull(root, kind, leaf_bytes, length, draft, is_checked=not draft.held)
+        seconds = TURN_SECONDS if len(holders) > 1 else inf
         async with self._pulls:
             for attempt in range(ROUNDS):
                 for holder in holders:
-                    if await self._pull_from(holder, pull):
+                    if await self._take_turn(holder, pull, seconds):
                         return
-                if not pull.is_busy:
+                if pull.is_busy:
+                    await trio.sleep(BUSY_SECONDS * 2**attempt)
+                elif not pull.speeds:
                     break
-                await trio.sleep(BUSY_SECONDS * 2**attempt)
+                holders = sorted(holders, key=lambda it: pull.speeds.get(it, 0), reverse=True)
+                seconds = inf
         raise BlobUnavailableError(root, tuple(pull.faults))
+
+    async def _take_turn(self, holder: PeerId, pull: _Pull, seconds: float) -> bool:
+        """Continue ``pull`` with ``holder`` for so long at most; tell whether it is complete."""
+        is_whole, held, began = False, pull.draft.held, trio.current_time()
+        with trio.move_on_after(seconds) as turn:
+            is_whole = await self._pull_from(holder, pull)
+        if turn.cancelled_caught:
+            speed = (pull.draft.held - held) / (trio.current_time() - began)
+            pull.speeds[holder] = speed
+            pull.note(holder, f"slow, {speed / 1024:.0f} KiB/s")
+        return is_whole
 
     async def _pull_from(self, holder: PeerId, pull: _Pull) -> bool:
         """Continue ``pull`` with ``holder``; a fault is noted and what came is kept."""

@@ -33,24 +33,22 @@ class Process:
     def __init__(self, *command: str) -> None:
         self.command = command
         self.lines: list[str] = []
-        self.starts = 0
+        self.lives: list[int] = []
+        """How many lines there were at each start."""
         self.process: trio.Process | None = None
         self._more = trio.Event()
-        self._may_start = trio.Event()
-        self._may_start.set()
 
     async def run(self) -> None:
         """Keep it running until cancelled, and then end it."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         while True:
-            await self._may_start.wait()
             self.process = await trio.lowlevel.open_process(
                 self.command,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env=environment,
             )
-            self.starts += 1
+            self.lives.append(len(self.lines))
             try:
                 await self._read(self.process.stdout)
             finally:
@@ -69,13 +67,6 @@ class Process:
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGKILL)
 
-    def hold(self) -> None:
-        """Do not start again until released."""
-        self._may_start = trio.Event()
-
-    def release(self) -> None:
-        self._may_start.set()
-
     async def says(self, pattern: str, since: int) -> int:
         """Wait for a line after the first ``since`` and return how many there are with it."""
         while True:
@@ -84,6 +75,21 @@ class Process:
                     return place + 1
             since = len(self.lines)
             await self._more.wait()
+
+    def statements(self) -> dict[tuple[str, str], set[str]]:
+        """Return the digests that a single node signed by kind and slot, over all its lives."""
+        found = defaultdict(set)
+        for line in self.lines:
+            if match := SIGNS.search(line):
+                kind, slot, digest = match.groups()
+                found[kind, slot].add(digest)
+        return found
+
+    async def restarted(self, lives: int) -> int:
+        """Wait until it was started more than ``lives`` times; return its lines before that."""
+        while len(self.lives) <= lives:
+            await self._more.wait()
+        return self.lives[lives]
 
     async def _read(self, stream: trio.abc.ReceiveStream) -> None:
         rest = b""
@@ -117,49 +123,54 @@ class Chain:
 
 
 class Field:
-    """One victim in a process of its own, all other nodes in another, and a chain."""
+    """Some nodes in processes of their own, all others together in another, and a chain."""
 
-    def __init__(self, stage: Stage, chain: Chain, victim: Process, others: Process) -> None:
+    def __init__(
+        self, stage: Stage, chain: Chain, victims: list[Process], others: Process
+    ) -> None:
         self.stage = stage
         self.chain = chain
-        self.victim = victim
+        self.victims = victims
         self.others = others
-        self.watcher: RoundWatcher
+        self.records: list[RoundRecord] = []
+        """Rounds that settled, as they did."""
+        self._more = trio.Event()
 
-    async def settled(self, rounds: int = 1) -> RoundRecord:
-        """Wait for the next rounds, also across a chain that came back shorter."""
+    async def settled(self, rounds: int) -> RoundRecord:
+        """Wait for that many rounds more and return the first of them."""
+        first = len(self.records)
+        while len(self.records) < first + rounds:
+            await self._more.wait()
+        return self.records[first]
+
+    async def follow(self) -> None:
+        """Note what settles, also across a chain that came back shorter."""
+        watcher = await watch(self.stage)
         while True:
             try:
-                record = await self.watcher.settled()
+                self.records.append(await watcher.settled())
             except FinalityBroken:
-                self._follow_anew()
+                watcher = self._follow_anew(watcher)
                 continue
-            rounds -= 1
-            if not rounds:
-                return record
+            self._more.set()
+            self._more = trio.Event()
 
-    def _follow_anew(self) -> None:
-        stage, before = self.stage, self.watcher
+    def _follow_anew(self, before: RoundWatcher) -> RoundWatcher:
+        stage = self.stage
         follower = Follower(
             stage.client, stage.heads, stage.connection.logs, stage.heads.newest.number
         )
-        self.watcher = RoundWatcher(stage.client, stage.bindings, follower, stage.task)
-        self.watcher._seen = before._seen
-        self.watcher.start(stage.heads.newest.number)
-
-    def statements(self) -> dict[tuple[str, str], set[str]]:
-        """Return the digests that the victim signed by kind and slot, over all its lives."""
-        found = defaultdict(set)
-        for line in self.victim.lines:
-            if match := SIGNS.search(line):
-                kind, slot, digest = match.groups()
-                found[kind, slot].add(digest)
-        return found
+        watcher = RoundWatcher(stage.client, stage.bindings, follower, stage.task)
+        watcher._seen = before._seen
+        watcher.start(stage.heads.newest.number)
+        return watcher
 
 
 @asynccontextmanager
-async def opened_field(directory: Path, options: DemoOptions, victim: int) -> AsyncIterator[Field]:
-    """Stage the task, start every node, and open its first round; ``victim`` is a node's place."""
+async def opened_field(
+    directory: Path, options: DemoOptions, *victims: int
+) -> AsyncIterator[Field]:
+    """Stage the task, start every node, and open its first round; ``victims`` are nodes' places."""
     chain = Chain(options.chain, directory / "chain")
     try:
         running = await chain.start()
@@ -168,15 +179,17 @@ async def opened_field(directory: Path, options: DemoOptions, victim: int) -> As
                 grounds = Grounds(directory, pool, running, client, heads)
                 stage = await set_stage(grounds, options)
             directories = [str(member.directory) for member in configure_nodes(stage)]
-            alone = _node(directories.pop(victim))
-            field = Field(stage, chain, alone, _node(*directories))
+            alone = [directories[place] for place in victims]
+            together = [each for each in directories if each not in alone]
+            field = Field(stage, chain, [_node(each) for each in alone], _node(*together))
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(field.victim.run)
-                nursery.start_soon(field.others.run)
+                for process in (*field.victims, field.others):
+                    nursery.start_soon(process.run)
                 # Who is not there when the beacon asks loses its bond.
-                await field.victim.ready(1)
-                await field.others.ready(len(directories))
-                field.watcher = await watch(stage)
+                for victim in field.victims:
+                    await victim.ready(1)
+                await field.others.ready(len(together))
+                nursery.start_soon(field.follow)
                 yield field
                 nursery.cancel_scope.cancel()
     finally:

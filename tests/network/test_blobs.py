@@ -11,7 +11,7 @@ from network_world import Shelf, eventually, fetched, link, node, root_of, runni
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.node.blobs import MemoryDraft
-from flocknode.p2p import BlobUnavailableError
+from flocknode.p2p import BlobUnavailableError, blobs
 from flocknode.p2p.blobs import BLOB_BYTES_MAX, PROTOCOL, Answer, Request
 from flocknode.p2p.faults import OversizedError
 from flocknode.p2p.serving import SERVED_PER_PEER_MAX
@@ -163,6 +163,52 @@ async def test_stalled_holder_falls_over_to_the_next_which_resumes():
         await known(puller, stalled, honest)
         assert await fetched(puller, root, LENGTH, stalled, honest) == DATA
         assert honest.counters.bytes_blobs == LENGTH - 2 * CHUNK
+
+
+def send_slowly(seconds):
+    """Return an answer of one chunk in so many seconds."""
+
+    async def answer(stream, request):
+        await begin(stream, request)
+        for start in range(request.first * CHUNK, LENGTH, CHUNK):
+            await trio.sleep(seconds)
+            await stream.write(DATA[start : start + CHUNK])
+            await stream.read_exact(1)
+
+    return answer
+
+
+async def test_slow_holder_loses_its_turn_and_what_it_sent_is_kept(monkeypatch):
+    monkeypatch.setattr(blobs, "TURN_SECONDS", 0.5)
+    shelf = Shelf()
+    root = shelf.put(DATA)
+    slow, honest, puller = node(1), node(2, blobs=shelf), node(3)
+    slow._host.serve(PROTOCOL, lying(send_slowly(0.2)))
+    async with running(slow, honest, puller):
+        await known(puller, slow, honest)
+        assert await fetched(puller, root, LENGTH, slow, honest) == DATA
+        assert 0 < honest.counters.bytes_blobs < LENGTH
+
+
+async def test_of_holders_that_are_all_slow_the_fastest_sends_the_rest(monkeypatch):
+    monkeypatch.setattr(blobs, "TURN_SECONDS", 0.5)
+    slowest, slow, puller = node(1), node(2), node(3)
+    asked = []
+
+    async def answer(stream, request):
+        asked.append("slow")
+        await send_slowly(0.2)(stream, request)
+
+    async def hang(_stream, _request):
+        asked.append("slowest")
+        await trio.sleep_forever()
+
+    slowest._host.serve(PROTOCOL, lying(hang))
+    slow._host.serve(PROTOCOL, lying(answer))
+    async with running(slowest, slow, puller):
+        await known(puller, slowest, slow)
+        assert await fetched(puller, root_of(DATA), LENGTH, slowest, slow) == DATA
+    assert asked == ["slowest", "slow", "slow"]
 
 
 async def test_pull_goes_on_after_a_restart_with_the_chunks_that_are_still_right(tmp_path):
