@@ -4,7 +4,9 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, Self
+from zlib import crc32
 
 import trio
 
@@ -48,6 +50,19 @@ class BlobSource(Protocol):
         """Return the bytes of ``root`` if they may be served now; may block."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """What is known of a blob's chunks: their nodes, and sums that cost a seventh of these."""
+
+    nodes: tuple[Digest, ...]
+    sums: tuple[int, ...]
+
+    @classmethod
+    def of(cls, request: Request, blob: memoryview) -> Self:
+        chunks = (request.chunk_of(blob, number) for number in range(request.chunks))
+        return cls(request.nodes_of(blob), tuple(map(crc32, chunks)))
+
+
 class Server:
     """Serves a ``BlobSource`` to whoever asks, within limits."""
 
@@ -60,7 +75,7 @@ class Server:
         self._serving: Counter[PeerId] = Counter()
         self._requests = Buckets(REQUESTS_PER_SECOND, REQUESTS_BURST)
         self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
-        self._trees: OrderedDict[Digest, tuple[Digest, ...]] = OrderedDict()
+        self._trees: OrderedDict[Digest, _Tree] = OrderedDict()
         self._offers: OrderedDict[Digest, dict[PeerId, float]] = OrderedDict()
         host.serve(PROTOCOL, self._serve)
 
@@ -89,13 +104,13 @@ class Server:
         if isinstance(blob, Answer):
             await self._refuse(stream, blob)
             return
-        nodes = await self._nodes(request, blob)
-        if nodes is None:
+        tree = await self._tree(request, blob)
+        if tree is None:
             await self._refuse(stream, Answer.UNKNOWN)
             return
         with trio.fail_after(self.chunk_seconds):
-            await stream.write(bytes([Answer.FOUND]) + b"".join(nodes))
-        await self._write_chunks(stream, request, blob, nodes)
+            await stream.write(bytes([Answer.FOUND]) + b"".join(tree.nodes))
+        await self._write_chunks(stream, request, blob, tree)
         await stream.close()
 
     @contextmanager
@@ -124,15 +139,15 @@ class Server:
             return Answer.OTHER_LENGTH
         return memoryview(blob)
 
-    async def _nodes(self, request: Request, blob: memoryview) -> tuple[Digest, ...] | None:
-        """Return the nodes above the chunks, or None if the root is not theirs."""
+    async def _tree(self, request: Request, blob: memoryview) -> _Tree | None:
+        """Return what is known of the chunks, or None if the root is not theirs."""
         known = self._trees.get(request.root)
-        if known is None or len(known) != request.chunks:
+        if known is None or len(known.nodes) != request.chunks:
             if request.length >= THREAD_BYTES_MIN:
-                known = await trio.to_thread.run_sync(request.nodes_of, blob)
+                known = await trio.to_thread.run_sync(_Tree.of, request, blob)
             else:
-                known = request.nodes_of(blob)
-        if not request.is_named_by(known):
+                known = _Tree.of(request, blob)
+        if not request.is_named_by(known.nodes):
             return None
         self._trees[request.root] = known
         self._trees.move_to_end(request.root)
@@ -141,16 +156,15 @@ class Server:
         return known
 
     async def _write_chunks(
-        self, stream: Stream, request: Request, blob: memoryview, nodes: tuple[Digest, ...]
+        self, stream: Stream, request: Request, blob: memoryview, tree: _Tree
     ) -> None:
         """Send the chunks from the first one wanted and wait until each is acknowledged."""
         waiting = 0
         volume = self._volumes.of(stream.peer)
         for number in range(request.first, request.chunks):
-            start = number * request.chunk_bytes
-            chunk = blob[start : start + request.chunk_bytes]
+            chunk = request.chunk_of(blob, number)
             # What a damaged disk made of it must not be taken for a lie of this node.
-            if request.nodes_of(chunk) != (nodes[number],):
+            if crc32(chunk) != tree.sums[number]:
                 self._trees.pop(request.root, None)
                 log.warning("blob %s is damaged and not served", request.root.hex()[:16])
                 await stream.reset()
@@ -158,9 +172,8 @@ class Server:
             await trio.sleep(volume.take(len(chunk), trio.current_time()))
             with trio.fail_after(self.chunk_seconds):
                 if waiting == CREDITS:
-                    await stream.read_exact(len(ACKNOWLEDGED))
-                    waiting -= 1
-                await stream.write(bytes(chunk))
+                    waiting -= len(await stream.read_some(waiting))
+                await stream.write(chunk)
             waiting += 1
             self._count(stream.peer, request, len(chunk))
         with trio.fail_after(self.chunk_seconds):

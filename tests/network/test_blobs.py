@@ -192,7 +192,7 @@ async def test_pull_goes_on_after_a_restart_with_the_chunks_that_are_still_right
 async def test_long_blob_goes_from_disk_to_disk_and_not_through_memory(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    data = bytes(range(256)) * (4 * MAPPED_BYTES_MIN // 256)
+    data = bytes(range(256)) * (16 * MAPPED_BYTES_MIN // 256)
     root = tree_root(KIND, data)
     writer = DiskBlobs(tmp_path / "a")
     writer.put(root, data)
@@ -211,7 +211,7 @@ async def test_long_blob_goes_from_disk_to_disk_and_not_through_memory(tmp_path)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        # Both ends are in this process: chunks on their way, and digests of 4,096 leaves.
+        # Both ends are in this process: chunks on their way, and digests of 16,384 leaves.
         assert peak < length / 2
     assert tree_root(KIND, take.get(root)) == root
 
