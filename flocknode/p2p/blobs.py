@@ -171,16 +171,18 @@ class Puller:
         except NetworkError as fault:
             pull.note(holder, str(fault))
             return False
+        is_whole = False
         try:
-            return await self._transfer(stream, pull)
+            is_whole = await self._transfer(stream, pull)
         except _WrongBytes as fault:
             pull.note(holder, str(fault))
             self._penalise(holder, f"{fault} of blob {pull.root.hex()[:16]}")
         except (NetworkError, trio.TooSlowError) as fault:
             pull.note(holder, str(fault) or "stalled")
         finally:
-            await stream.reset()
-        return False
+            # The last acknowledgement must not be thrown away with the stream.
+            await (stream.close() if is_whole else stream.reset())
+        return is_whole
 
     async def _transfer(self, stream: Stream, pull: _Pull) -> bool:
         """Pull what is missing; False if the holder has nothing to give."""
@@ -221,6 +223,7 @@ class Puller:
             with trio.fail_after(self.chunk_seconds):
                 chunks.append(await stream.read_exact(size))
             if request.nodes_of(chunks[-1]) != (nodes[number],):
+                await _run(request, _append, chunks[:-1], draft)
                 raise _WrongBytes("wrong bytes")
             if len(chunks) == BATCH or stream.held < size or number == request.chunks - 1:
                 await _run(request, _append, chunks, draft)
