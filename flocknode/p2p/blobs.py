@@ -18,7 +18,6 @@ from typing import Self
 import trio
 
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, root_of_subtrees, subtrees
-from flocknode.errors import FlockError
 from flocknode.p2p.faults import BlobUnavailableError, NetworkError, OversizedError, StreamLostError
 from flocknode.p2p.host import Host
 from flocknode.p2p.identity import peer_text

@@ -75,7 +75,7 @@ class Unpacker:
         Raises ``FrameFault`` at a header that none of these is.
         """
         view = memoryview(data)
-        while len(view):
+        while view:
             if self._body is not None:
                 part = view[: self._left]
                 self._left -= len(part)

@@ -24,7 +24,7 @@ CREDIT_SECONDS = 20.0
 """A peer that gives no credit for so long has stopped reading."""
 
 
-class Connection(IMuxedConn):
+class Connection(IMuxedConn):  # type: ignore[misc]  # libp2p is untyped
     """What a stream needs of its connection."""
 
     @abstractmethod
@@ -44,7 +44,7 @@ class Connection(IMuxedConn):
         """Return host and port of the other end."""
 
 
-class MuxedStream(IMuxedStream):
+class MuxedStream(IMuxedStream):  # type: ignore[misc]  # libp2p is untyped
     """Both halves of a stream: what came and was not read, and what may still be sent."""
 
     muxed_conn: Connection
@@ -99,7 +99,7 @@ class MuxedStream(IMuxedStream):
         """Send all of ``data``, as the peer gives credit; no other write comes in between."""
         view = memoryview(data)
         async with self._writing:
-            while len(view):
+            while view:
                 size = min(len(view), await self._allowance())
                 await self.muxed_conn.send(data_header(self.number, size), view[:size])
                 self._credit -= size

@@ -25,7 +25,7 @@ _LENGTH = 2
 Buffer = bytes | bytearray | memoryview
 
 
-class NoiseTransport(Transport):
+class NoiseTransport(Transport):  # type: ignore[misc]  # libp2p is untyped
     """The library's handshake with sessions of ours."""
 
     async def secure_inbound(self, conn: IRawConnection) -> ISecureConn:
@@ -35,7 +35,7 @@ class NoiseTransport(Transport):
         return NoiseSession(await super().secure_outbound(conn, peer_id), conn)
 
 
-class NoiseSession(SecureSession):
+class NoiseSession(SecureSession):  # type: ignore[misc]  # libp2p is untyped
     """A connection after its handshake; one task may send while one other receives."""
 
     def __init__(self, agreed: SecureSession, raw: IRawConnection) -> None:
@@ -141,7 +141,7 @@ def _messages(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
     short = bytearray()
     for piece in pieces:
         view = memoryview(piece)
-        while len(view):
+        while view:
             size = min(len(view), _PLAIN_MAX - len(short))
             if size == _PLAIN_MAX:
                 yield view[:size]

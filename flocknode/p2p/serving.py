@@ -13,7 +13,6 @@ import trio
 from flocknode.crypto.merkle import LEAF_BYTES
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.p2p.blobs import (
-    ACKNOWLEDGED,
     CREDITS,
     PROTOCOL,
     REQUEST_SECONDS,

@@ -50,8 +50,7 @@ class Stream:
     async def read_some(self, limit: int = READ_BYTES_MAX) -> bytes:
         """Return 1..``limit`` bytes; the end of the stream is a ``StreamLostError``."""
         with translated(self.peer):
-            data = await self._muxed.read(limit)
-        return data
+            return await self._muxed.read(limit)
 
     async def read_exact(self, size: int) -> bytes:
         """Return exactly ``size`` bytes."""

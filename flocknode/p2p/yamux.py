@@ -73,7 +73,7 @@ class YamuxConnection(Connection):
 
     @property
     def is_initiator(self) -> bool:
-        return self.secured_conn.is_initiator
+        return bool(self.secured_conn.is_initiator)
 
     @property
     def is_established(self) -> bool:
@@ -84,13 +84,15 @@ class YamuxConnection(Connection):
         return self._ended.is_set()
 
     def get_transport_addresses(self) -> list[Multiaddr]:
-        return self.secured_conn.get_transport_addresses()
+        addresses: list[Multiaddr] = self.secured_conn.get_transport_addresses()
+        return addresses
 
     def get_connection_type(self) -> ConnectionType:
         return self.secured_conn.get_connection_type()
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        return self.secured_conn.get_remote_address()
+        address: tuple[str, int] | None = self.secured_conn.get_remote_address()
+        return address
 
     async def start(self) -> None:
         """Read and write until either end closes."""
