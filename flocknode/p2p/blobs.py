@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Self
+from zlib import crc32
 
 import trio
 
@@ -22,6 +23,7 @@ from flocknode.p2p.faults import BlobUnavailableError, NetworkError, OversizedEr
 from flocknode.p2p.host import Host
 from flocknode.p2p.identity import peer_text
 from flocknode.p2p.streams import Stream
+from flocknode.p2p.trees import ChunkTree, ChunkTrees
 from flocknode.ports import Draft
 from flocknode.primitives import Digest, PeerId
 
@@ -95,6 +97,11 @@ class Request:
         """Return the nodes above the chunks of ``data``."""
         return subtrees(memoryview(data), CHUNK_LEAVES, self.leaf_bytes)
 
+    def tree_of(self, blob: memoryview) -> ChunkTree:
+        """Hash all of ``blob``."""
+        chunks = (self.chunk_of(blob, number) for number in range(self.chunks))
+        return ChunkTree(self.nodes_of(blob), tuple(map(crc32, chunks)))
+
     def is_named_by(self, nodes: Sequence[Digest]) -> bool:
         """Tell whether the root is that of ``nodes``."""
         return root_of_subtrees(self.kind, self.length, nodes) == self.root
@@ -130,8 +137,11 @@ class _WrongBytes(NetworkError):
 class Puller:
     """Pulls what is missing from its holders."""
 
-    def __init__(self, host: Host, penalise: Penalise, chunk_seconds: float) -> None:
+    def __init__(
+        self, host: Host, trees: ChunkTrees, penalise: Penalise, chunk_seconds: float
+    ) -> None:
         self._host = host
+        self._trees = trees
         self._penalise = penalise
         self.chunk_seconds = chunk_seconds
         self._pulls = trio.CapacityLimiter(PULLS_MAX)
@@ -217,6 +227,7 @@ class Puller:
         """
         stream.widen(CREDITS * request.chunk_bytes)
         chunks: list[bytes] = []
+        sums: list[int] = []
         for number in range(request.first, request.chunks):
             size = min(request.chunk_bytes, request.length - number * request.chunk_bytes)
             with trio.fail_after(self.chunk_seconds):
@@ -224,11 +235,14 @@ class Puller:
             if request.nodes_of(chunks[-1]) != (nodes[number],):
                 await _run(request, _append, chunks[:-1], draft)
                 raise _WrongBytes("wrong bytes")
+            sums.append(crc32(chunks[-1]))
             if len(chunks) == BATCH or stream.held < size or number == request.chunks - 1:
                 await _run(request, _append, chunks, draft)
                 with trio.fail_after(self.chunk_seconds):
                     await stream.write(ACKNOWLEDGED * len(chunks))
                 chunks = []
+        if request.first == 0:
+            self._trees.keep(request.root, ChunkTree(nodes, sums))
 
 
 def _append(chunks: Sequence[bytes], draft: Draft) -> None:

@@ -4,9 +4,7 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, Self
-from zlib import crc32
+from typing import Protocol
 
 import trio
 
@@ -24,6 +22,7 @@ from flocknode.p2p.counters import Counters
 from flocknode.p2p.host import Host
 from flocknode.p2p.rate import Buckets
 from flocknode.p2p.streams import Stream
+from flocknode.p2p.trees import ChunkTree, ChunkTrees
 from flocknode.primitives import Digest, PeerId
 
 SERVED_MAX = 16
@@ -32,7 +31,6 @@ REQUESTS_PER_SECOND = 16.0
 REQUESTS_BURST = 256.0
 BYTES_PER_SECOND = 64.0 * 2**20
 BYTES_BURST = 256.0 * 2**20
-TREES_MAX = 64
 OFFERS_MAX = 64
 OFFERED_TIMES = 1.25
 """How often a peer may have a blob that is offered to few: once, and what an interruption costs."""
@@ -49,24 +47,16 @@ class BlobSource(Protocol):
         """Return the bytes of ``root`` if they may be served now; may block."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    """What is known of a blob's chunks: their nodes, and sums that cost a seventh of these."""
-
-    nodes: tuple[Digest, ...]
-    sums: tuple[int, ...]
-
-    @classmethod
-    def of(cls, request: Request, blob: memoryview) -> Self:
-        chunks = (request.chunk_of(blob, number) for number in range(request.chunks))
-        return cls(request.nodes_of(blob), tuple(map(crc32, chunks)))
-
-
 class Server:
     """Serves a ``BlobSource`` to whoever asks, within limits."""
 
     def __init__(
-        self, host: Host, source: BlobSource, counters: Counters, chunk_seconds: float
+        self,
+        host: Host,
+        source: BlobSource,
+        trees: ChunkTrees,
+        counters: Counters,
+        chunk_seconds: float,
     ) -> None:
         self._source = source
         self._counters = counters
@@ -74,7 +64,7 @@ class Server:
         self._serving: Counter[PeerId] = Counter()
         self._requests = Buckets(REQUESTS_PER_SECOND, REQUESTS_BURST)
         self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
-        self._trees: OrderedDict[Digest, _Tree] = OrderedDict()
+        self._trees = trees
         self._offers: OrderedDict[Digest, dict[PeerId, float]] = OrderedDict()
         host.serve(PROTOCOL, self._serve)
 
@@ -138,24 +128,21 @@ class Server:
             return Answer.OTHER_LENGTH
         return memoryview(blob)
 
-    async def _tree(self, request: Request, blob: memoryview) -> _Tree | None:
+    async def _tree(self, request: Request, blob: memoryview) -> ChunkTree | None:
         """Return what is known of the chunks, or None if the root is not theirs."""
         known = self._trees.get(request.root)
         if known is None or len(known.nodes) != request.chunks:
             if request.length >= THREAD_BYTES_MIN:
-                known = await trio.to_thread.run_sync(_Tree.of, request, blob)
+                known = await trio.to_thread.run_sync(request.tree_of, blob)
             else:
-                known = _Tree.of(request, blob)
+                known = request.tree_of(blob)
         if not request.is_named_by(known.nodes):
             return None
-        self._trees[request.root] = known
-        self._trees.move_to_end(request.root)
-        while len(self._trees) > TREES_MAX:
-            self._trees.popitem(last=False)
+        self._trees.keep(request.root, known)
         return known
 
     async def _write_chunks(
-        self, stream: Stream, request: Request, blob: memoryview, tree: _Tree
+        self, stream: Stream, request: Request, blob: memoryview, tree: ChunkTree
     ) -> None:
         """Send the chunks from the first one wanted and wait until each is acknowledged."""
         waiting = 0
@@ -163,8 +150,8 @@ class Server:
         for number in range(request.first, request.chunks):
             chunk = request.chunk_of(blob, number)
             # What a damaged disk made of it must not be taken for a lie of this node.
-            if crc32(chunk) != tree.sums[number]:
-                self._trees.pop(request.root, None)
+            if not tree.is_intact(number, chunk):
+                self._trees.drop(request.root)
                 log.warning("blob %s is damaged and not served", request.root.hex()[:16])
                 await stream.reset()
                 return
