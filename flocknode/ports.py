@@ -112,8 +112,8 @@ class BlobStore(Protocol):
     def draft(self, root: Digest, length: int) -> Draft:
         """Return what was pulled of ``root`` so far."""
 
-    def finish(self, root: Digest, *, sync: bool) -> None:
-        """Make a blob of the draft, whose root the caller has checked."""
+    def finish(self, root: Digest, draft: Draft, *, sync: bool) -> None:
+        """Make a blob of ``draft``, whose root the caller has checked."""
 
 
 class SlotRecord(Protocol):

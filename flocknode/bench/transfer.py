@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from flocknode.bench.figure import Figure
+from flocknode.cli.assembly import tune_process
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.verdict import Verdict
 from flocknode.node.blobs import MemoryBlobs, MemoryDraft
@@ -36,7 +37,8 @@ _SEED = hashlib.sha256(b"flocknode bench").digest()
 
 
 async def measure_transfer() -> list[Figure]:
-    """Measure pulls and bare TCP, between two processes and within one."""
+    """Measure pulls and bare TCP, between two processes and within one, tuned as nodes are."""
+    tune_process()
     blob = _blob()
     root = tree_root(TreeKind.MASKED_VECTOR, blob)
     between_tcp = await trio.to_thread.run_sync(_tcp_between)
@@ -183,6 +185,7 @@ def _say(line: object) -> None:
 def main(what: str) -> None:
     """Serve one kind of transfer until the parent is done."""
     if what == "pull":
+        tune_process()
         trio.run(_serve_pulls)
         return
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -5,7 +5,7 @@ SHA-256(0x02, uint64 byte length, uint8 kind, tree). Leaf and node differ by the
 root binds the length, so no two byte strings of a kind share a root (compare CVE-2012-2459).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from hashlib import sha256
 from typing import Final
@@ -15,6 +15,7 @@ from flocknode.primitives import Digest
 
 LEAF_BYTES: Final = 1024
 """A leaf as calldata costs 16k gas; four times the leaf would gain a factor 1.7 in speed."""
+_BLOCK_LEAVES: Final = 256
 _LEAF: Final = b"\0"
 _NODE: Final = b"\1"
 _ROOT: Final = b"\2"
@@ -156,8 +157,16 @@ def _view(data: bytes | memoryview) -> memoryview:
 
 
 def _leaves(view: memoryview, leaf_bytes: int) -> list[bytes]:
-    starts = range(0, len(view), leaf_bytes)
-    return _digests(_LEAF, (view[start : start + leaf_bytes] for start in starts))
+    return _digests(_LEAF, _parts(view, leaf_bytes))
+
+
+def _parts(view: memoryview, leaf_bytes: int) -> Iterator[bytes]:
+    """Cut bytes into leaves: out of copied blocks, since a slice of a view costs twice as much."""
+    step = _BLOCK_LEAVES * leaf_bytes
+    for first in range(0, len(view), step):
+        block = bytes(view[first : first + step])
+        for start in range(0, len(block), leaf_bytes):
+            yield block[start : start + leaf_bytes]
 
 
 def _parents(level: Sequence[bytes]) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+from flocknode.ports import Draft
 from flocknode.primitives import Digest
 
 BYTES_MAX = 2 << 30
@@ -71,9 +72,9 @@ class MemoryBlobs:
             self._drafts.popitem(last=False)
         return draft
 
-    def finish(self, root: Digest, *, sync: bool) -> None:
-        """Make a blob of the draft, whose root the caller has checked."""
+    def finish(self, root: Digest, draft: Draft, *, sync: bool) -> None:
+        """Make a blob of ``draft``, whose root the caller has checked."""
         del sync
-        draft = self._drafts.pop(root, None)
-        if draft is not None:
-            self.put(root, draft.take())
+        assert isinstance(draft, MemoryDraft)
+        self._drafts.pop(root, None)
+        self.put(root, draft.take())

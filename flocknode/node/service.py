@@ -354,13 +354,14 @@ class NodeService:
             await self._network.fetch(
                 root, kind, effect.length, effect.holders, draft, effect.leaf_bytes
             )
+            finish = partial(self._blobs.finish, root, draft, sync=kind is TreeKind.MODEL)
+            await self._on_disk(finish)
         except FlockError as error:
             log.info("pull of %s: %s", root.hex()[:8], error)
             await self._inbox.send(FetchFailed(root))
             return
         finally:
             self._pulling.discard(root)
-        await self._on_disk(partial(self._blobs.finish, root, sync=kind is TreeKind.MODEL))
         await self._inbox.send(VectorHeld(root))
 
     async def _train(self, round_: int, model_root: Digest) -> None:

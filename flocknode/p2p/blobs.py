@@ -4,8 +4,8 @@ Request: root (32 bytes), kind of tree (1), leaf bytes (2), length (8) and the f
 (4), big-endian. Answer: one byte of ``Answer``; after FOUND the nodes of the tree above all chunks,
 which must fold to the root, then the chunks from the first one wanted, each of which must fold to
 its node and is acknowledged with one byte. So a wrong byte is known for its sender's at once, and
-what was kept is right whoever sends the rest. No more than ``CREDITS`` chunks are under way, so the
-window that the multiplexer closes for good after five seconds never closes.
+what was kept is right whoever sends the rest. No more than ``CREDITS`` chunks are under way, for
+which the puller opens the multiplexer's window: so it never closes, and the pipe never drains.
 """
 
 import logging
@@ -15,22 +15,25 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from math import inf
 from typing import Self
+from zlib import crc32
 
 import trio
 
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, root_of_subtrees, subtrees
-from flocknode.errors import FlockError
 from flocknode.p2p.faults import BlobUnavailableError, NetworkError, OversizedError, StreamLostError
 from flocknode.p2p.host import Host
 from flocknode.p2p.identity import peer_text
 from flocknode.p2p.streams import Stream
+from flocknode.p2p.trees import ChunkTree, ChunkTrees
 from flocknode.ports import Draft
 from flocknode.primitives import Digest, PeerId
 
 PROTOCOL = "/flock/blob/2"
 CHUNK_LEAVES = 256
 """Leaves of a chunk: 256 KiB of a vector."""
-CREDITS = 4
+CREDITS = 16
+BATCH = 4
+"""Chunks that are kept and acknowledged together while more are waiting."""
 BLOB_BYTES_MAX = 1 << 30
 PULLS_MAX = 4
 """Pulls of ours at a time; more than four were slower, not faster."""
@@ -90,9 +93,17 @@ class Request:
     def chunks(self) -> int:
         return -(-self.length // self.chunk_bytes)
 
+    def chunk_of(self, blob: memoryview, number: int) -> memoryview:
+        return blob[number * self.chunk_bytes : (number + 1) * self.chunk_bytes]
+
     def nodes_of(self, data: bytes | bytearray | memoryview) -> tuple[Digest, ...]:
         """Return the nodes above the chunks of ``data``."""
         return subtrees(memoryview(data), CHUNK_LEAVES, self.leaf_bytes)
+
+    def tree_of(self, blob: memoryview) -> ChunkTree:
+        """Hash all of ``blob``."""
+        chunks = (self.chunk_of(blob, number) for number in range(self.chunks))
+        return ChunkTree(self.nodes_of(blob), tuple(map(crc32, chunks)))
 
     def is_named_by(self, nodes: Sequence[Digest]) -> bool:
         """Tell whether the root is that of ``nodes``."""
@@ -131,8 +142,11 @@ class _WrongBytes(NetworkError):
 class Puller:
     """Pulls what is missing from its holders."""
 
-    def __init__(self, host: Host, penalise: Penalise, chunk_seconds: float) -> None:
+    def __init__(
+        self, host: Host, trees: ChunkTrees, penalise: Penalise, chunk_seconds: float
+    ) -> None:
         self._host = host
+        self._trees = trees
         self._penalise = penalise
         self.chunk_seconds = chunk_seconds
         self._pulls = trio.CapacityLimiter(PULLS_MAX)
@@ -187,16 +201,18 @@ class Puller:
         except NetworkError as fault:
             pull.note(holder, str(fault))
             return False
+        is_whole = False
         try:
-            return await self._transfer(stream, pull)
+            is_whole = await self._transfer(stream, pull)
         except _WrongBytes as fault:
             pull.note(holder, str(fault))
             self._penalise(holder, f"{fault} of blob {pull.root.hex()[:16]}")
         except (NetworkError, trio.TooSlowError) as fault:
             pull.note(holder, str(fault) or "stalled")
         finally:
-            await stream.reset()
-        return False
+            # The last acknowledgement must not be thrown away with the stream.
+            await (stream.close() if is_whole else stream.reset())
+        return is_whole
 
     async def _transfer(self, stream: Stream, pull: _Pull) -> bool:
         """Pull what is missing; False if the holder has nothing to give."""
@@ -226,51 +242,33 @@ class Puller:
     async def _read_chunks(
         self, stream: Stream, request: Request, nodes: Sequence[Digest], draft: Draft
     ) -> None:
-        """Check, keep and acknowledge chunk after chunk, while others are read already.
+        """Check, keep and acknowledge chunk after chunk, while the next ones come in.
 
-        All that the holder may send unacknowledged is taken from the stream however long the disk
-        takes, or the multiplexer would give the stream up.
+        There is room for all that the holder may send unacknowledged, however long the disk takes.
         """
-        send, receive = trio.open_memory_channel[bytearray | Exception](CREDITS)
-        faults: list[Exception] = []
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read_ahead, stream, request, draft.held, send)
-            try:
-                async for chunk in receive:
-                    if isinstance(chunk, Exception):
-                        raise chunk
-                    node = nodes[draft.held // request.chunk_bytes]
-                    await _run(request, _append, request, node, chunk, draft)
-                    with trio.fail_after(self.chunk_seconds):
-                        await stream.write(ACKNOWLEDGED)
-            except (FlockError, trio.TooSlowError) as fault:
-                faults.append(fault)  # a nursery would wrap it
-            nursery.cancel_scope.cancel()
-        if faults:
-            raise faults[0]
-
-    async def _read_ahead(
-        self,
-        stream: Stream,
-        request: Request,
-        start: int,
-        send: trio.MemorySendChannel[bytearray | Exception],
-    ) -> None:
-        async with send:
-            try:
-                for held in range(start, request.length, request.chunk_bytes):
-                    with trio.fail_after(self.chunk_seconds):
-                        size = min(request.chunk_bytes, request.length - held)
-                        chunk = await stream.read_exact(size)
-                    await send.send(chunk)
-            except (NetworkError, trio.TooSlowError) as fault:
-                await send.send(fault)
+        stream.widen(CREDITS * request.chunk_bytes)
+        chunks: list[bytes] = []
+        sums: list[int] = []
+        for number in range(request.first, request.chunks):
+            size = min(request.chunk_bytes, request.length - number * request.chunk_bytes)
+            with trio.fail_after(self.chunk_seconds):
+                chunks.append(await stream.read_exact(size))
+            if request.nodes_of(chunks[-1]) != (nodes[number],):
+                await _run(request, _append, chunks[:-1], draft)
+                raise _WrongBytes("wrong bytes")
+            sums.append(crc32(chunks[-1]))
+            if len(chunks) == BATCH or stream.held < size or number == request.chunks - 1:
+                await _run(request, _append, chunks, draft)
+                with trio.fail_after(self.chunk_seconds):
+                    await stream.write(ACKNOWLEDGED * len(chunks))
+                chunks = []
+        if request.first == 0:
+            self._trees.keep(request.root, ChunkTree(nodes, sums))
 
 
-def _append(request: Request, node: Digest, chunk: bytearray, draft: Draft) -> None:
-    if request.nodes_of(chunk) != (node,):
-        raise _WrongBytes("wrong bytes")
-    draft.append(chunk)
+def _append(chunks: Sequence[bytes], draft: Draft) -> None:
+    for chunk in chunks:
+        draft.append(chunk)
 
 
 def _keep_what_is_right(request: Request, nodes: Sequence[Digest], draft: Draft) -> None:
@@ -285,7 +283,7 @@ def _keep_what_is_right(request: Request, nodes: Sequence[Digest], draft: Draft)
 
 
 async def _run(request: Request, function: Callable[..., None], *arguments: object) -> None:
-    """Call in a thread what hashes or writes a part of a long blob."""
+    """Call in a thread what hashes all of a long blob, or writes a part of one."""
     if request.length >= THREAD_BYTES_MIN:
         await trio.to_thread.run_sync(function, *arguments)
     else:

@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
-from libp2p import create_yamux_muxer_option, new_host
-from libp2p.abc import IHost, INetConn, INetStream, IRawConnection, ISecureConn
+from libp2p import new_host
+from libp2p.abc import IHost, IMuxedConn, INetConn, INetStream, IRawConnection, ISecureConn
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key
 from libp2p.custom_types import TProtocol
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.protocol_muxer.exceptions import MultiselectError
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as NoiseTransport
-from libp2p.transport.exceptions import SecurityUpgradeFailure
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
+from libp2p.transport.exceptions import MuxerUpgradeFailure, SecurityUpgradeFailure
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrFault
 
@@ -24,10 +25,11 @@ from flocknode.errors import ConfigurationError, UnavailableError
 from flocknode.p2p.faults import PeerUnreachableError
 from flocknode.p2p.gate import Gate
 from flocknode.p2p.identity import key_pair_of, parse_address, peer_text
-from flocknode.p2p.pulse import watch_pulses
+from flocknode.p2p.noise import NoiseTransport
 from flocknode.p2p.quota import StreamQuota
 from flocknode.p2p.streams import LIBRARY_FAULTS, Stream
 from flocknode.p2p.tuning import tune
+from flocknode.p2p.yamux import YamuxConnection
 from flocknode.primitives import PeerId
 
 DIAL_SECONDS = 10.0
@@ -51,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 def _connection_config() -> ConnectionConfig:
-    """Dial nobody on the library's own account; ``pulse`` does its health checks, for less."""
+    """Dial nobody on the library's own account; yamux's pings tell who is gone."""
     return ConnectionConfig(
         max_connections=CONNECTIONS_MAX,
         high_watermark=CONNECTIONS_MAX,
@@ -104,7 +106,7 @@ class Host:
             listen_addrs=[self._listen or _listen_address(_NO_ADDRESS)],
             # Noise alone: with the library's defaults anybody may speak plaintext as anybody.
             sec_opt={NOISE: NoiseTransport(keys, noise_privkey=create_noise_key().private_key)},
-            muxer_opt=create_yamux_muxer_option(),
+            muxer_opt={TProtocol(YAMUX): YamuxConnection},
             connection_config=_connection_config(),
             disable_identify_address_discovery=True,
         )
@@ -147,7 +149,6 @@ class Host:
             try:
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
-                    nursery.start_soon(watch_pulses, self._swarm)
                     nursery.start_soon(self._gate.remember)
                     yield
                     nursery.cancel_scope.cancel()
@@ -275,7 +276,16 @@ class Host:
                 raise SecurityUpgradeFailure(f"{peer_text(peer)} is not admitted")
             return connection
 
+        async def muxed(secured: ISecureConn, peer_id: ID) -> IMuxedConn:
+            """Take our class, where the library would take its own whatever it was given."""
+            try:
+                muxer = await upgrader.muxer_multistream.select_transport(secured)
+            except MultiselectError as fault:
+                raise MuxerUpgradeFailure("no multiplexer in common") from fault
+            return muxer(secured, peer_id)
+
         upgrader.upgrade_security = admitted
+        upgrader.upgrade_connection = muxed
 
     def _guard_streams(self) -> None:
         """Count streams before they are negotiated: each is a task, whatever it asks for."""

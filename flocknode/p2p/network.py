@@ -17,6 +17,7 @@ from flocknode.p2p.links import Links
 from flocknode.p2p.multicast import multicast
 from flocknode.p2p.neighbourhood import Neighbourhood
 from flocknode.p2p.serving import BlobSource, Server
+from flocknode.p2p.trees import ChunkTrees
 from flocknode.ports import BanRecord, Draft
 from flocknode.primitives import Digest, PeerId
 
@@ -88,8 +89,9 @@ class Network:
             self.penalise,
             self._discovery.find,
         )
-        self._server = Server(self._host, blobs, self.counters, CHUNK_SECONDS)
-        self._puller = Puller(self._host, self.penalise, CHUNK_SECONDS)
+        trees = ChunkTrees()
+        self._server = Server(self._host, blobs, trees, self.counters, CHUNK_SECONDS)
+        self._puller = Puller(self._host, trees, self.penalise, CHUNK_SECONDS)
         self.peer = self._host.peer
 
     @property

@@ -11,7 +11,6 @@ import trio
 from flocknode.crypto.merkle import LEAF_BYTES
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.p2p.blobs import (
-    ACKNOWLEDGED,
     CREDITS,
     PROTOCOL,
     REQUEST_SECONDS,
@@ -23,6 +22,7 @@ from flocknode.p2p.counters import Counters
 from flocknode.p2p.host import Host
 from flocknode.p2p.rate import Buckets
 from flocknode.p2p.streams import Stream
+from flocknode.p2p.trees import ChunkTree, ChunkTrees
 from flocknode.primitives import Digest, PeerId
 
 SERVED_MAX = 16
@@ -31,7 +31,6 @@ REQUESTS_PER_SECOND = 16.0
 REQUESTS_BURST = 256.0
 BYTES_PER_SECOND = 64.0 * 2**20
 BYTES_BURST = 256.0 * 2**20
-TREES_MAX = 64
 OFFERS_MAX = 64
 OFFERED_TIMES = 1.25
 """How often a peer may have a blob that is offered to few: once, and what an interruption costs."""
@@ -52,7 +51,12 @@ class Server:
     """Serves a ``BlobSource`` to whoever asks, within limits."""
 
     def __init__(
-        self, host: Host, source: BlobSource, counters: Counters, chunk_seconds: float
+        self,
+        host: Host,
+        source: BlobSource,
+        trees: ChunkTrees,
+        counters: Counters,
+        chunk_seconds: float,
     ) -> None:
         self._source = source
         self._counters = counters
@@ -60,7 +64,7 @@ class Server:
         self._serving: Counter[PeerId] = Counter()
         self._requests = Buckets(REQUESTS_PER_SECOND, REQUESTS_BURST)
         self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
-        self._trees: OrderedDict[Digest, tuple[Digest, ...]] = OrderedDict()
+        self._trees = trees
         self._offers: OrderedDict[Digest, dict[PeerId, float]] = OrderedDict()
         host.serve(PROTOCOL, self._serve)
 
@@ -89,13 +93,13 @@ class Server:
         if isinstance(blob, Answer):
             await self._refuse(stream, blob)
             return
-        nodes = await self._nodes(request, blob)
-        if nodes is None:
+        tree = await self._tree(request, blob)
+        if tree is None:
             await self._refuse(stream, Answer.UNKNOWN)
             return
         with trio.fail_after(self.chunk_seconds):
-            await stream.write(bytes([Answer.FOUND]) + b"".join(nodes))
-        await self._write_chunks(stream, request, blob, nodes)
+            await stream.write(bytes([Answer.FOUND]) + b"".join(tree.nodes))
+        await self._write_chunks(stream, request, blob, tree)
         await stream.close()
 
     @contextmanager
@@ -124,43 +128,38 @@ class Server:
             return Answer.OTHER_LENGTH
         return memoryview(blob)
 
-    async def _nodes(self, request: Request, blob: memoryview) -> tuple[Digest, ...] | None:
-        """Return the nodes above the chunks, or None if the root is not theirs."""
+    async def _tree(self, request: Request, blob: memoryview) -> ChunkTree | None:
+        """Return what is known of the chunks, or None if the root is not theirs."""
         known = self._trees.get(request.root)
-        if known is None or len(known) != request.chunks:
+        if known is None or len(known.nodes) != request.chunks:
             if request.length >= THREAD_BYTES_MIN:
-                known = await trio.to_thread.run_sync(request.nodes_of, blob)
+                known = await trio.to_thread.run_sync(request.tree_of, blob)
             else:
-                known = request.nodes_of(blob)
-        if not request.is_named_by(known):
+                known = request.tree_of(blob)
+        if not request.is_named_by(known.nodes):
             return None
-        self._trees[request.root] = known
-        self._trees.move_to_end(request.root)
-        while len(self._trees) > TREES_MAX:
-            self._trees.popitem(last=False)
+        self._trees.keep(request.root, known)
         return known
 
     async def _write_chunks(
-        self, stream: Stream, request: Request, blob: memoryview, nodes: tuple[Digest, ...]
+        self, stream: Stream, request: Request, blob: memoryview, tree: ChunkTree
     ) -> None:
         """Send the chunks from the first one wanted and wait until each is acknowledged."""
         waiting = 0
         volume = self._volumes.of(stream.peer)
         for number in range(request.first, request.chunks):
-            start = number * request.chunk_bytes
-            chunk = blob[start : start + request.chunk_bytes]
+            chunk = request.chunk_of(blob, number)
             # What a damaged disk made of it must not be taken for a lie of this node.
-            if request.nodes_of(chunk) != (nodes[number],):
-                self._trees.pop(request.root, None)
+            if not tree.is_intact(number, chunk):
+                self._trees.drop(request.root)
                 log.warning("blob %s is damaged and not served", request.root.hex()[:16])
                 await stream.reset()
                 return
             await trio.sleep(volume.take(len(chunk), trio.current_time()))
             with trio.fail_after(self.chunk_seconds):
                 if waiting == CREDITS:
-                    await stream.read_exact(len(ACKNOWLEDGED))
-                    waiting -= 1
-                await stream.write(bytes(chunk))
+                    waiting -= len(await stream.read_some(waiting))
+                await stream.write(chunk)
             waiting += 1
             self._count(stream.peer, request, len(chunk))
         with trio.fail_after(self.chunk_seconds):

@@ -10,9 +10,11 @@ from libp2p.peer.peerstore import PeerStoreError
 from libp2p.rcmgr.exceptions import ResourceManagerException
 
 from flocknode.p2p.faults import StreamLostError
+from flocknode.p2p.muxed import MuxedStream
+from flocknode.p2p.noise import Buffer
 from flocknode.primitives import PeerId
 
-READ_BYTES_MAX = 1 << 16
+READ_BYTES_MAX = 1 << 18
 CLOSE_SECONDS = 2.0
 
 LIBRARY_FAULTS: tuple[type[Exception], ...] = (
@@ -41,26 +43,37 @@ class Stream:
 
     def __init__(self, raw: INetStream) -> None:
         self._raw = raw
+        # libp2p's own wrapper takes two locks for each read and write.
+        self._muxed: MuxedStream = raw.muxed_stream
         self.peer = PeerId(raw.muxed_conn.peer_id.to_bytes())
 
     async def read_some(self, limit: int = READ_BYTES_MAX) -> bytes:
         """Return 1..``limit`` bytes; the end of the stream is a ``StreamLostError``."""
         with translated(self.peer):
-            data: bytes = await self._raw.read(limit)
-        if not data:
-            raise StreamLostError(self.peer, "ended by the peer")
-        return data
+            return await self._muxed.read(limit)
 
-    async def read_exact(self, size: int) -> bytearray:
+    async def read_exact(self, size: int) -> bytes:
         """Return exactly ``size`` bytes."""
-        data = bytearray()
-        while len(data) < size:
-            data += await self.read_some(min(size - len(data), READ_BYTES_MAX))
-        return data
-
-    async def write(self, data: bytes) -> None:
+        parts: list[Buffer] = []
         with translated(self.peer):
-            await self._raw.write(data)
+            while size:
+                came = await self._muxed.read_parts(size)
+                size -= sum(map(len, came))
+                parts += came
+        return b"".join(parts)
+
+    @property
+    def held(self) -> int:
+        """Return how many bytes can be read without waiting."""
+        return self._muxed.held
+
+    def widen(self, capacity: int) -> None:
+        """Let the peer have ``capacity`` bytes under way."""
+        self._muxed.widen(capacity)
+
+    async def write(self, data: Buffer) -> None:
+        with translated(self.peer):
+            await self._muxed.write(data)
 
     async def finish(self) -> None:
         """Say that nothing more will be written; reading goes on."""

@@ -12,6 +12,7 @@ from flocknode.crypto.errors import TreeError
 from flocknode.crypto.merkle import TreeKind, root_of_subtrees, subtrees, tree_root
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.node.blobs import MemoryBlobs, MemoryDraft
+from flocknode.ports import Draft
 from flocknode.primitives import Digest
 from flocknode.storage.drafts import FileDraft, draft_path, drop_oldest
 from flocknode.storage.files import PARTIAL_SUFFIX, sync_folder, write_whole
@@ -89,18 +90,18 @@ class DiskBlobs:
         drop_oldest(self._folder)
         return FileDraft(draft_path(self._folder, root))
 
-    def finish(self, root: Digest, *, sync: bool) -> None:
-        """Make a blob of the draft, whose root the caller has checked.
+    def finish(self, root: Digest, draft: Draft, *, sync: bool) -> None:
+        """Make a blob of ``draft``, whose root the caller has checked.
 
         With ``sync`` it outlives a power loss.
         """
-        path = draft_path(self._folder, root)
-        if not path.exists():
-            self._memory.finish(root, sync=sync)
+        if not isinstance(draft, FileDraft):
+            self._memory.finish(root, draft, sync=sync)
             data = self._memory.get(root)
-            if data is not None:
-                self.put(root, data)
+            assert data is not None
+            self.put(root, data)
             return
+        path = draft.path
         if sync:
             with path.open("rb") as file:
                 os.fsync(file.fileno())

@@ -17,40 +17,45 @@ class FileDraft:
     """The first bytes of a blob, in a file of their own."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        self._size = self.held
 
     @property
     def held(self) -> int:
         try:
-            return self._path.stat().st_size
+            return self.path.stat().st_size
         except FileNotFoundError:
             return 0
 
     def read(self, start: int, size: int) -> bytes:
         try:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 file.seek(start)
                 return file.read(size)
         except OSError as error:
-            raise DraftError(f"{self._path.name}: {error.strerror}") from error
+            raise DraftError(f"{self.path.name}: {error.strerror}") from error
 
     def append(self, data: bytes | bytearray) -> None:
-        held = self.held
+        if self.held != self._size:
+            # It made room for others; what comes now must not be taken for its beginning.
+            raise DraftError(f"{self.path.name}: gone")
         try:
-            with self._path.open("ab") as file:
+            with self.path.open("ab") as file:
                 file.write(data)
+            self._size += len(data)
         except OSError as error:
-            self.cut(held)
-            raise DraftError(f"{self._path.name}: {error.strerror}") from error
+            self.cut(self._size)
+            raise DraftError(f"{self.path.name}: {error.strerror}") from error
 
     def cut(self, size: int) -> None:
         try:
-            with self._path.open("r+b") as file:
+            with self.path.open("r+b") as file:
                 file.truncate(size)
+            self._size = size
         except FileNotFoundError:
             return
         except OSError as error:
-            raise DraftError(f"{self._path.name}: {error.strerror}") from error
+            raise DraftError(f"{self.path.name}: {error.strerror}") from error
 
 
 def draft_path(folder: Path, root: Digest) -> Path:

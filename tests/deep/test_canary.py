@@ -1,7 +1,15 @@
 """What must stay inside is planted, a demo with directories is run, and everything is searched."""
 
 import base64
+import json
+import re
+import shutil
+import signal
 import struct
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -11,11 +19,85 @@ from tests.e2e.demo_process import run_demo
 
 KEY_FILES = ("signing.key", "network.key", "owner.key", "secrets.key")
 ROOT = Path(__file__).resolve().parent
+PROGRAM = [sys.executable, "-m", "flocknode"]
+TOKEN = "eyJhbGciOiJub25lIn0-canary-4711"
+CREDENTIAL = "swordfish-of-the-operator"
+"""What the address of an endpoint carries in a configuration: in its path, before its host."""
+REQUESTS_ENOUGH = 3
+
+
+class Gateway(ThreadingHTTPServer):
+    """A chain endpoint that wants to know who asks, and answers nobody."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Refusal)
+        self.seen = []
+        self.is_enough = threading.Event()
+
+    @property
+    def address(self):
+        return f"http://ward:{CREDENTIAL}@127.0.0.1:{self.server_port}/v3/{TOKEN}?key={TOKEN}"
+
+
+class Refusal(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.server.seen.append((self.path, self.headers.get("Authorization", "")))
+        if len(self.server.seen) >= REQUESTS_ENOUGH:
+            self.server.is_enough.set()
+        self.send_error(401)
+
+    def log_message(self, *_):
+        pass
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory):
-    """Return by name all that a run leaves: what it printed, and the files of its directories."""
+def gateway():
+    with Gateway() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def configured(ran, gateway, tmp_path_factory):
+    """Return what nodes and an audit leave that were told of an endpoint with credentials."""
+    copy = tmp_path_factory.mktemp("configured") / "kept"
+    shutil.copytree(ran[0], copy)
+    files = sorted(copy.rglob("flocknode.toml"))
+    assert len(files) == 5
+    planted = f"rpc = {json.dumps([gateway.address])}"
+    for file in files:
+        file.write_text(re.sub("(?m)^rpc = .*$", planted, file.read_text()))
+    nodes = [*PROGRAM, "run", *(str(file.parent) for file in files), "--json", "--debug"]
+    audit = [*PROGRAM, "audit", "verify", str(copy), "--rpc", gateway.address, "--json"]
+    printed = said(nodes, gateway) + said(audit, gateway)
+    return {**contents(copy), "printed": printed}
+
+
+def said(command, gateway):
+    """Return what a command prints until it ends, or was interrupted after a few requests."""
+    gateway.seen.clear()
+    gateway.is_enough.clear()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        stopper = threading.Timer(60, process.kill)
+        stopper.start()
+        gateway.is_enough.wait(20)
+        process.send_signal(signal.SIGINT)
+        printed = process.communicate()[0]
+        stopper.cancel()
+    assert gateway.seen, printed
+    for path, authorization in gateway.seen:
+        assert path == f"/v3/{TOKEN}?key={TOKEN}"
+        assert base64.b64decode(authorization.split()[1]) == f"ward:{CREDENTIAL}".encode()
+    assert b"127.0.0.1" in printed, "it says which endpoint it is"
+    return printed
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Run a demo and return the directory that it kept, and what it printed."""
     directory = tmp_path_factory.mktemp("canary") / "kept"
     options = ["--task", f"{ROOT / 'guarded_task.py'}:Guarded", "--rounds", "2", "--debug"]
     options += [
@@ -37,10 +119,19 @@ def left(tmp_path_factory):
     (start,) = done.of("start")
     assert start["suite"] == "mlkem768-x25519"
     assert done.summary["rounds_verified"] == 2
+    return directory, "\n".join(map(str, done.events)) + done.stderr
+
+
+def contents(directory):
     files = [path for path in directory.rglob("*") if path.is_file()]
-    found = {str(path.relative_to(directory)): path.read_bytes() for path in files}
-    printed = "\n".join(map(str, done.events)) + done.stderr
-    return {**found, "printed": printed.encode()}
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def left(ran):
+    """Return by name all that a run leaves: what it printed, and the files of its directories."""
+    directory, printed = ran
+    return {**contents(directory), "printed": printed.encode()}
 
 
 def spellings(secret):
@@ -90,3 +181,9 @@ def test_a_key_is_in_its_own_files_only(left):
         holders = places(left, secret)
         assert name in holders
         assert {Path(holder).name for holder in holders} == {Path(name).name}
+
+
+def test_credentials_of_an_endpoint_stay_in_the_configuration(configured):
+    holders = places(configured, TOKEN.encode(), CREDENTIAL.encode(), f"ward:{CREDENTIAL}".encode())
+    assert len(holders) == 5
+    assert {Path(holder).name for holder in holders} == {"flocknode.toml"}

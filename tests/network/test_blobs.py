@@ -229,8 +229,9 @@ async def test_pull_goes_on_after_a_restart_with_the_chunks_that_are_still_right
         # The disk has made something else of the second chunk, and of a third a part.
         file.write_bytes(DATA[:CHUNK] + bytes(CHUNK) + DATA[2 * CHUNK : 2 * CHUNK + 5])
         second = DiskBlobs(tmp_path)
-        await puller.fetch(root, KIND, LENGTH, [honest.peer], second.draft(root, LENGTH))
-        second.finish(root, sync=True)
+        draft = second.draft(root, LENGTH)
+        await puller.fetch(root, KIND, LENGTH, [honest.peer], draft)
+        second.finish(root, draft, sync=True)
         assert second.get(root) == DATA
         assert honest.counters.bytes_blobs == LENGTH - CHUNK
 
@@ -238,7 +239,7 @@ async def test_pull_goes_on_after_a_restart_with_the_chunks_that_are_still_right
 async def test_long_blob_goes_from_disk_to_disk_and_not_through_memory(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    data = bytes(range(256)) * (4 * MAPPED_BYTES_MIN // 256)
+    data = bytes(range(256)) * (16 * MAPPED_BYTES_MIN // 256)
     root = tree_root(KIND, data)
     writer = DiskBlobs(tmp_path / "a")
     writer.put(root, data)
@@ -253,11 +254,11 @@ async def test_long_blob_goes_from_disk_to_disk_and_not_through_memory(tmp_path)
         try:
             draft = take.draft(root, length)
             await puller.fetch(root, KIND, length, [holder.peer], draft)
-            take.finish(root, sync=False)
+            take.finish(root, draft, sync=False)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        # Both ends are in this process: chunks on their way, and digests of 4,096 leaves.
+        # Both ends are in this process: chunks on their way, and digests of 16,384 leaves.
         assert peak < length / 2
     assert tree_root(KIND, take.get(root)) == root
 

@@ -164,13 +164,16 @@ async def hanging_process(command, task_status=trio.TASK_STATUS_IGNORED):
 
 
 async def test_peer_that_stops_answering_pings_is_cut(monkeypatch):
-    monkeypatch.setattr("flocknode.p2p.pulse.PULSE_SECONDS", 0.2)
+    monkeypatch.setattr("flocknode.p2p.yamux.PING_SECONDS", 0.3)
+    monkeypatch.setattr("flocknode.p2p.yamux.PONG_SECONDS", 0.5)
     a, b = node(1), node(2)
     async with running(a, b):
         link(a, b)
         await eventually(lambda: a.linked() == {b.peer})
         (connection,) = a._host.raw.get_network().get_connections()
-        connection.muxed_conn._ping_event = trio.Event()
-        connection.muxed_conn._ping_sent_time = trio.current_time() - 16
+        (theirs,) = b._host.raw.get_network().get_connections()
+        await trio.sleep(1.0)
+        assert not connection.is_closed
+        theirs.muxed_conn._push = lambda _pieces: None
         await eventually(lambda: connection.is_closed)
         await eventually(lambda: a.linked() == {b.peer})

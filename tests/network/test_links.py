@@ -194,7 +194,8 @@ async def test_flood_is_slowed_down_and_not_punished():
 
 
 async def test_raising_handler_ends_its_stream_and_not_the_host():
-    async def fails(_stream):
+    async def fails(stream):
+        await stream.read_exact(1)
         raise ZeroDivisionError
 
     a, b = node(1), node(2)
@@ -202,6 +203,7 @@ async def test_raising_handler_ends_its_stream_and_not_the_host():
     async with running(a, b):
         async with stranger(9, a) as open_stream:
             stream = await open_stream("/flock/fails/1")
+            await stream.write(b"x")
             with pytest.raises(StreamError):
                 await stream.read(1)
         link(b, a)

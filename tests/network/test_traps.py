@@ -81,7 +81,7 @@ async def test_open_stream_gives_up_when_all_256_of_a_connection_are_taken(monke
         link(a, b)
         await eventually(lambda: a.linked() == {b.peer})
         (connection,) = a._host.raw.get_network().get_connections()
-        slots = connection.muxed_conn.stream_backlog_semaphore
+        slots = connection.muxed_conn._slots
         while slots.value:
             slots.acquire_nowait()
         with pytest.raises(PeerUnreachableError, match="no stream in"):

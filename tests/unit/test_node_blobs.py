@@ -1,5 +1,5 @@
 from flocknode.crypto.hashing import sha256
-from flocknode.node.blobs import MemoryBlobs
+from flocknode.node.blobs import DRAFTS_MAX, MemoryBlobs
 
 ROOTS = [sha256(bytes([number])) for number in range(4)]
 
@@ -29,3 +29,13 @@ def test_discarded_bytes_make_room():
     for root in ROOTS[1:3]:
         blobs.put(root, bytes(10))
     assert blobs.get(ROOTS[1]) == blobs.get(ROOTS[2]) == bytes(10)
+
+
+def test_draft_that_made_room_for_others_becomes_a_blob_all_the_same():
+    blobs = MemoryBlobs()
+    roots = [sha256(bytes([number])) for number in range(DRAFTS_MAX + 4)]
+    drafts = {root: blobs.draft(root, 10) for root in roots}
+    for root, draft in drafts.items():
+        draft.append(root[:10])
+        blobs.finish(root, draft, sync=False)
+    assert [blobs.get(root) for root in roots] == [root[:10] for root in roots]

@@ -11,10 +11,11 @@ from flocknode.errors import ConfigurationError
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.ports import Heard
 from flocknode.primitives import Address, PeerId
-from flocknode.storage.blobs import DiskBlobs
+from flocknode.storage.blobs import MAPPED_BYTES_MIN, DiskBlobs
 from flocknode.storage.consent import ConsentFile
 from flocknode.storage.database import FORMAT
 from flocknode.storage.directory import Storage
+from flocknode.storage.drafts import DRAFTS_MAX, DraftError
 from flocknode.storage.journal import JOURNAL, MESSAGES_MAX, MessageJournal
 from flocknode.storage.secrets import KEY, SecretFiles
 
@@ -128,6 +129,25 @@ def test_blobs_stay_within_their_bound_and_the_oldest_go(tmp_path):
     blobs.close()
     kept = {path.name for path in (tmp_path / "blobs").iterdir()}
     assert kept == {model(number)[0].hex() for number in (5, 6, 7)}
+
+
+def test_draft_whose_file_made_room_for_others_is_given_up_not_gone_on_with(tmp_path):
+    blobs = DiskBlobs(tmp_path)
+    data = bytes(range(256)) * (MAPPED_BYTES_MIN // 256)
+    root = tree_root(TreeKind.MODEL, data)
+    draft = blobs.draft(root, len(data))
+    draft.append(data[:1024])
+    for number in range(DRAFTS_MAX + 1):
+        blobs.draft(sha256(bytes([number])), len(data)).append(b"x")
+        if draft.path.exists():
+            os.utime(draft.path, ns=(0, 0))
+    with pytest.raises(DraftError, match="gone"):
+        draft.append(data[1024:])
+    again = blobs.draft(root, len(data))
+    again.append(data)
+    blobs.finish(root, again, sync=False)
+    assert blobs.get(root) == data
+    blobs.close()
 
 
 def test_discarded_blob_is_gone_from_the_disk(tmp_path):
