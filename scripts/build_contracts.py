@@ -71,15 +71,15 @@ def install_dependencies() -> None:
     subprocess.run([*npm_command(), "ci", *flags], cwd=CONTRACTS, check=True)
 
 
-def compile_contracts() -> dict[str, str]:
-    """Return the text of each artifact by contract name."""
+def compile_contracts(names: Sequence[str] = NAMES, folder: Path = CONTRACTS) -> dict[str, str]:
+    """Return the text of each artifact by contract name, from the sources in ``folder``/src."""
     standard_input = {
         "language": "Solidity",
         "settings": {**SETTINGS, "outputSelection": {"*": {"*": list(OUTPUTS)}}},
-        "sources": {f"src/{name}.sol": _source(f"src/{name}.sol") for name in NAMES},
+        "sources": {f"src/{name}.sol": _source(folder, f"src/{name}.sol") for name in names},
     }
     solc = [*node_command(), str(CONTRACTS / "tools" / "solc")]
-    include = ["--base-path", str(CONTRACTS), "--include-path", str(CONTRACTS / "node_modules")]
+    include = ["--base-path", str(folder), "--include-path", str(CONTRACTS / "node_modules")]
     done = subprocess.run(
         [*solc, "--standard-json", *include],
         input=json.dumps(standard_input),
@@ -89,7 +89,8 @@ def compile_contracts() -> dict[str, str]:
     )
     output = json.loads(done.stdout)
     _refuse_complaints(output.get("errors", []))
-    return {name: _artifact(name, output["contracts"][f"src/{name}.sol"][name]) for name in NAMES}
+    compiled = {name: output["contracts"][f"src/{name}.sol"][name] for name in names}
+    return {name: _artifact(name, one) for name, one in compiled.items()}
 
 
 def write(artifacts: dict[str, str]) -> None:
@@ -106,17 +107,24 @@ def stale(artifacts: dict[str, str]) -> list[str]:
     return [name for name, text in artifacts.items() if _committed(name) != text]
 
 
-def forge(arguments: Sequence[str]) -> int:
-    """Run forge, installed beside the compiler, in the contracts' folder."""
+def forge_command() -> list[str]:
+    """Return the command that starts forge, which is installed beside the compiler."""
     found = sorted((CONTRACTS / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge*"))
     if not found:
         raise BuildError("forge has no package for this platform")
-    # The compiler's front, contracts/tools/solc, looks for Node on PATH.
+    return [str(found[0])]
+
+
+def forge_environment() -> dict[str, str]:
+    """Return the environment for forge: contracts/tools/solc looks for Node on PATH."""
     path = os.pathsep.join([str(Path(node_command()[0]).parent), os.environ.get("PATH", "")])
-    command = [str(found[0]), *arguments]
-    return subprocess.run(
-        command, cwd=CONTRACTS, check=False, env={**os.environ, "PATH": path}
-    ).returncode
+    return {**os.environ, "PATH": path}
+
+
+def forge(arguments: Sequence[str]) -> int:
+    """Run forge in the contracts' folder."""
+    command = [*forge_command(), *arguments]
+    return subprocess.run(command, cwd=CONTRACTS, check=False, env=forge_environment()).returncode
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -159,8 +167,8 @@ def _artifact(name: str, compiled: dict[str, Any]) -> str:
     return json.dumps(artifact, indent=1, sort_keys=True) + "\n"
 
 
-def _source(unit: str) -> dict[str, str]:
-    return {"content": (CONTRACTS / unit).read_text(encoding="utf-8")}
+def _source(folder: Path, unit: str) -> dict[str, str]:
+    return {"content": (folder / unit).read_text(encoding="utf-8")}
 
 
 def _source_digest(unit: str) -> tuple[str, str]:

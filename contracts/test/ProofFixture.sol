@@ -35,7 +35,6 @@ abstract contract ProofFixture is Fixture {
     Hashing internal hashing;
     uint256[] internal trainerKeys;
     mapping(bytes32 root => bytes) internal openings;
-    bytes32[] internal recordHashes;
     bytes[] internal records;
     bytes32[3][] internal seedsOf;
 
@@ -138,23 +137,35 @@ abstract contract ProofFixture is Fixture {
         return keccak256(abi.encode("seed", i, column));
     }
 
-    /// @dev Include everybody, then propose with the lie; seats that sign are those of `seatBits`.
+    /// @dev Include everybody, signed by all seats, and wait until proposals are open.
     function includeTruth() internal {
+        includeBy(allSeats());
+        skip(35);
+    }
+
+    function includeBy(uint256 seatBits) internal {
         bytes32 ctx = manager.attemptOf(task).ctx;
         delete records;
         for (uint256 i = 0; i < trainers; ++i) {
             records.push(recordOf(ctx, i));
-            recordHashes.push(sha256(bytes.concat(hex"00", records[i])));
         }
-        bytes32[] memory nodes = recordHashes;
-        delete recordHashes;
-        IRoundManager.InclusionArgs memory args = includeArgs(fullRoster(), allSeats(), 0);
-        args.inclusionRoot = Trees.seal(Trees.INCLUSION, 321 * trainers, Trees.fold(nodes));
+        includeRecords(seatBits);
+    }
+
+    function includeRecords(uint256 seatBits) internal {
+        IRoundManager.InclusionArgs memory args = includeArgs(fullRoster(), seatBits, 0);
+        args.inclusionRoot = Trees.seal(Trees.INCLUSION, 321 * records.length, Trees.fold(recordLeaves()));
         args.weight += excess;
         signInclude(args);
         vm.prank(RELAYER);
         manager.include(args);
-        skip(35);
+    }
+
+    function recordLeaves() internal view returns (bytes32[] memory nodes) {
+        nodes = new bytes32[](records.length);
+        for (uint256 i = 0; i < nodes.length; ++i) {
+            nodes[i] = sha256(bytes.concat(hex"00", records[i]));
+        }
     }
 
     function fullRoster() internal view returns (uint256) {
@@ -168,15 +179,15 @@ abstract contract ProofFixture is Fixture {
             commitments = bytes.concat(commitments, Headers.commitment(ctx, uint160(trainer), j, seedAt(i, j)));
         }
         bytes32 root = plant(Trees.MASKED_VECTOR, 2 * words, leafWith(masked(i), 2, abi.encode("y", i)), abi.encode(i));
-        bytes memory head = abi.encode(
-            ctx, i, trainer, root, words, uint256(16), sha256(commitments), keccak256(abi.encode("caps", i))
+        bytes32 caps = keccak256(abi.encode("caps", i));
+        return signedRecord(
+            abi.encode(ctx, i, trainer, root, words, uint256(16), sha256(commitments), caps), trainerKeys[i]
         );
-        bytes32 digest = keccak256(
-            abi.encodePacked(
-                hex"1901", manager.domainSeparator(), keccak256(abi.encodePacked(Statements.HEADER_TYPE, head))
-            )
-        );
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(trainerKeys[i], digest);
+    }
+
+    function signedRecord(bytes memory head, uint256 key) internal view returns (bytes memory) {
+        bytes32 hash = keccak256(abi.encodePacked(Statements.HEADER_TYPE, head));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, keccak256(abi.encodePacked(hex"1901", manager.domainSeparator(), hash)));
         return abi.encodePacked(head, r, s, v);
     }
 
@@ -230,8 +241,7 @@ abstract contract ProofFixture is Fixture {
 
     /// @dev A statement over the accepted set in which just the lie is told.
     function statement(Lie lie, uint256 seatBits, uint256 view_) internal returns (ProposalStatement memory p) {
-        p.task = task;
-        p.view_ = view_;
+        (p.task, p.view_) = (task, view_);
         p.maskRoots = new bytes32[](3);
         uint256 sum = trainers * (trainers + 1) / 2;
         for (uint256 j = 0; j < 3; ++j) {
@@ -259,8 +269,7 @@ abstract contract ProofFixture is Fixture {
 
     function argsOf(ProposalStatement memory p) internal view returns (IRoundManager.ProposalArgs memory args) {
         Attempt memory a = manager.attemptOf(task);
-        args.task = task;
-        (args.round, args.attempt, args.view_) = (a.round, a.attempt, p.view_);
+        (args.task, args.round, args.attempt, args.view_) = (task, a.round, a.attempt, p.view_);
         (args.maskRoots, args.aggregateRoot, args.modelRoot) = (p.maskRoots, p.aggregateRoot, p.modelRoot);
         (args.seats, args.signatures) = (p.seats, p.signatures);
     }
@@ -317,11 +326,8 @@ abstract contract ProofFixture is Fixture {
 
     /// @dev Siblings from the node over a batch to the top of the inclusion tree.
     function pathAbove(uint256 first, uint256 level) internal view returns (bytes memory path) {
-        bytes32[] memory nodes = new bytes32[](trainers);
-        for (uint256 i = 0; i < trainers; ++i) {
-            nodes[i] = sha256(bytes.concat(hex"00", records[i]));
-        }
-        uint256 width = trainers;
+        bytes32[] memory nodes = recordLeaves();
+        uint256 width = nodes.length;
         for (uint256 l = 0; width > 1; ++l) {
             if (l >= level && ((first >> l) ^ 1) < width) path = bytes.concat(path, nodes[(first >> l) ^ 1]);
             for (uint256 i = 0; i + 1 < width; i += 2) {
