@@ -11,6 +11,7 @@ from flocknode.chain.agreement import AgreedProgress, Agreement
 from flocknode.chain.bindings import Bindings
 from flocknode.chain.client import ChainClient, Rpc
 from flocknode.chain.deployment import Deployment, verify
+from flocknode.chain.drand_rounds import RoundProver, RoundSource
 from flocknode.chain.endpoints import Endpoints
 from flocknode.chain.follower import Follower
 from flocknode.chain.heads import POLL_SECONDS, Heads, followed
@@ -68,6 +69,10 @@ class ChainLedger:
         if not isinstance(self._client, Endpoints):
             return follower
         return AgreedProgress(follower, Agreement(self._client, self._bindings), task)
+
+    def prover(self, task: int, sources: Sequence[RoundSource]) -> RoundProver:
+        """Return who brings drand's rounds to the chain for this key."""
+        return RoundProver(self._reader, self._heads, self._bindings, self.sender, task, sources)
 
     async def submit(self, call: Call) -> None:
         """Send a call and wait for its block; raises as ``transact`` does."""
