@@ -112,7 +112,7 @@ async def deploy_contracts(
     addresses = {
         name: created_address(deployer.address, nonce + index) for index, name in enumerate(names)
     }
-    arguments = _constructor_arguments(terms, addresses)
+    arguments = constructor_arguments(terms, addresses)
     requests = [
         Request(None, load_artifact(name).creation_data(arguments[name]), CREATION_GAS)
         for name in names
@@ -121,7 +121,7 @@ async def deploy_contracts(
     return await describe(client, chain_id, receipts[0].block, addresses)
 
 
-def _constructor_arguments(
+def constructor_arguments(
     terms: NetworkTerms, at: dict[str, Address]
 ) -> dict[str, tuple[object, ...]]:
     token, registry, manager = at["FlockToken"], at["StakeRegistry"], at["RoundManager"]

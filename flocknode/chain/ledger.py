@@ -1,6 +1,6 @@
 """The node's ledger on a real chain."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import trio
 
 from flocknode.chain.agreement import AgreedProgress, Agreement
 from flocknode.chain.connection import Connection
+from flocknode.chain.drand_rounds import RoundProver, RoundSource
 from flocknode.chain.endpoints import Endpoints
 from flocknode.chain.onion import Onion
 from flocknode.chain.reader import Reader
@@ -61,6 +62,11 @@ class ChainLedger:
             follower, Witnesses(client, self._bindings), self._bindings.deployment.block
         )
         return AgreedProgress(witnessed, Agreement(client, self._bindings), task)
+
+    def prover(self, task: int, sources: Sequence[RoundSource]) -> RoundProver:
+        """Return who brings drand's rounds to the chain for this key."""
+        heads = self._connection.heads
+        return RoundProver(self._reader, heads, self._bindings, self.sender, task, sources)
 
     async def submit(self, call: Call) -> None:
         """Send a call and wait for its block; raises as ``transact`` does."""

@@ -12,6 +12,7 @@ import trio
 
 from flocknode.chain.connection import Connections
 from flocknode.chain.deployment import Deployment, load_deployment
+from flocknode.chain.drand_rounds import RoundSource, open_source
 from flocknode.chain.keystore import load_key, read_secret
 from flocknode.chain.ledger import ChainLedger, open_ledger
 from flocknode.chain.onion import Onion, load_onion
@@ -65,6 +66,7 @@ class Node:
     judge: "Judge"
     pool: TrainerPool | None
     chains: Connections | None
+    rounds: tuple[RoundSource, ...]
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     @property
@@ -107,18 +109,8 @@ class Node:
         rounding = _rounding(config, task, key)
         vault = Vault(storage.blobs, storage.secrets, storage.protection, rounding=rounding)
         return cls(
-            directory,
-            config,
-            task,
-            deployment,
-            key,
-            network,
-            storage,
-            machine,
-            vault,
-            judge,
-            pool,
-            chains,
+            *(directory, config, task, deployment, key, network, storage, machine, vault),
+            *(judge, pool, chains, tuple(open_source(name, directory) for name in config.drand)),
         )
 
     async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:  # type: ignore[name-defined]
@@ -147,6 +139,8 @@ class Node:
                 else:
                     nursery.start_soon(self.network.find_neighbours)
                 nursery.start_soon(service.run)
+                if self._proves_rounds():
+                    nursery.start_soon(chain.prover(self.config.task, self.rounds).run)
                 task_status.started()
 
     @asynccontextmanager
@@ -160,6 +154,11 @@ class Node:
             yield await stack.enter_async_context(
                 open_ledger(connection, self.key, onion, self.storage.outbox)
             )
+
+    def _proves_rounds(self) -> bool:
+        """Tell whether draws wait for rounds that this node can bring."""
+        is_trainer = self.task.roster.entry_of(self.key.address) is not None
+        return self.deployment.beacon == "DrandBeacon" and bool(self.rounds) and not is_trainer
 
     def close(self) -> None:
         """Stop this node; its peers see its host go."""

@@ -34,6 +34,8 @@ class NodeConfig:
     """Lets in who is neither in the roster nor a validator: it may pull what is public."""
     mdns: bool = False
     """Looks for peers on the local network, and can be seen there."""
+    drand: tuple[str, ...] = ()
+    """Where a validator finds drand's rounds: URLs of drand's API, or directories of ROUND.json."""
     seed: int | None = None
     """Fixes training and rounding for a repeatable run; leave it out otherwise."""
 
@@ -79,6 +81,7 @@ def _checked(path: Path, content: dict[str, Any]) -> NodeConfig:
         "announce": list,
         "watchers": bool,
         "mdns": bool,
+        "drand": list,
         "seed": int,
     }
     for name, value in content.items():

@@ -6,7 +6,7 @@ so risks neither bond nor stake. Methods may take long for long vectors: call th
 
 from collections.abc import Callable, Sequence
 
-from flocknode.aggregation.step import step_word
+from flocknode.aggregation.step import model_root, server_step, step_word
 from flocknode.crypto.masks import BLOCK_BYTES, keystream_block
 from flocknode.crypto.merkle import (
     LEAF_BYTES,
@@ -17,6 +17,8 @@ from flocknode.crypto.merkle import (
     tree_root,
 )
 from flocknode.messages.statements import RECORD_BYTES
+from flocknode.model.stages import Aggregate
+from flocknode.model.words import model_words, ring_words, words_bytes
 from flocknode.node.disputed_tree import CHILD_LEVELS, Branch, Leaf, find_difference
 from flocknode.ports import BlobStore
 from flocknode.primitives import Digest
@@ -27,6 +29,7 @@ from flocknode.protocol.evidence import (
     AggregateProof,
     Answer,
     MaskProof,
+    PublicStepProof,
     RecordProof,
     SeedAnswer,
     StepProof,
@@ -34,7 +37,7 @@ from flocknode.protocol.evidence import (
     set_statement,
 )
 from flocknode.protocol.gossip_rules import ValidContribution
-from flocknode.protocol.ledger import Call
+from flocknode.protocol.ledger import Call, SetAccepted
 from flocknode.protocol.proofs import (
     AnswerDemand,
     AnswerTree,
@@ -80,6 +83,9 @@ class Prover:
                 return self._aggregate(seating, request)
             case StepProof() as request:
                 return self._step(seating, request)
+            case PublicStepProof(proposal, accepted):
+                right = self._stepped(seating, proposal, accepted)
+                return self._step(seating, StepProof(proposal, accepted, right)) if right else ()
             case RecordProof() as request:
                 return self._record(seating, request)
             case TreeAnswer() as request:
@@ -161,6 +167,24 @@ class Prover:
                 wrong.opening,
             ),
         )
+
+    def _stepped(
+        self, seating: Seating, proposal: ProposalStatement, accepted: SetAccepted
+    ) -> Digest | None:
+        """Keep the model that the proposal's aggregate leads to and return its root."""
+        terms = seating.terms.integers
+        before = self._get(seating.drawn.model_root, TreeKind.MODEL)
+        aggregate = self._get(proposal.aggregate_root, TreeKind.AGGREGATE)
+        wrong = self._get(proposal.model_root, TreeKind.MODEL)
+        if before is None or aggregate is None or wrong is None:
+            return None
+        sums = Aggregate(ring_words(aggregate, terms.words, terms.width))
+        after = server_step(model_words(before, terms.words), sums, accepted.weight, terms)
+        root = model_root(after)
+        if root == proposal.model_root:
+            return None
+        self._blobs.put(root, bytes(words_bytes(after)))
+        return root
 
     def _find(
         self, own: bytes, root: Digest, kind: TreeKind, answers: tuple[Answer, ...]

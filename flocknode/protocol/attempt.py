@@ -65,6 +65,7 @@ from flocknode.protocol.pace import Pace
 from flocknode.protocol.seat import SeatDuties
 from flocknode.protocol.seating import Seating
 from flocknode.protocol.spreading import is_long, may_ask
+from flocknode.protocol.watching import Watcher
 
 
 class Attempt:
@@ -77,6 +78,8 @@ class Attempt:
         self._pace = Pace()
         self.contributor = Contributor(seating, entry, self._pace) if entry else None
         self.seat = SeatDuties(seating, seat) if seat is not None else None
+        self.watcher = Watcher(seating, me, self._pace) if seat is None and not entry else None
+        self._view = ChainView(seating.drawn.task)
         self._tip = AttemptView(drawn=seating.drawn)
         self._over = False
         self._has_model = False
@@ -102,6 +105,7 @@ class Attempt:
         self._over = drawn is None or drawn.ctx != self.seating.ctx
         if self._over:
             return []
+        self._view = tip
         self._tip, self._final, self._timestamp = tip.attempt, final, tip.timestamp
         return self._progress(now)
 
@@ -116,6 +120,8 @@ class Attempt:
         return effects
 
     def _progress(self, now: Seconds) -> list[Effect]:
+        if self.watcher and not self._over:
+            return self.watcher.advance(self._view, now, has_model=self._has_model)
         if self.seat is None or self._over:
             return []
         return self.seat.advance(self._tip, self._final, self._timestamp, now)
@@ -188,8 +194,10 @@ class Attempt:
         return self._collected(self.seat, now)
 
     def vector_held(self, root: Digest, now: Seconds) -> list[Effect]:
+        if self.watcher:
+            self.watcher.vector_held(root)
         if self.seat is None:
-            return []
+            return self._progress(now)
         effects = self.seat.attester.vector_held(root)
         self.seat.unmasker.vector_held(root)
         self.seat.challenger.vector_held(root)
@@ -212,10 +220,11 @@ class Attempt:
             self.seat.proposer.vectors_lost()
 
     def prepared(self, event: Prepared, now: Seconds) -> list[Effect]:
-        if self.seat is None:
-            return []
-        self.seat.challenger.prepared(event)
-        self.seat.duties.prepared(event)
+        if self.watcher:
+            self.watcher.prepared(event)
+        if self.seat:
+            self.seat.challenger.prepared(event)
+            self.seat.duties.prepared(event)
         return self._progress(now)
 
     def resealed(self, event: Resealed) -> list[Effect]:
@@ -301,6 +310,8 @@ class Attempt:
             for key in keys:
                 self._note_key(self.seat, key)
             self.seat.keys.hear_bundle(keys)
+        if self.watcher:
+            self.watcher.note_keys(keys)
         return self.contributor.hear_keys(keys) if self.contributor else []
 
     def _hear_contribution(

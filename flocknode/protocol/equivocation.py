@@ -26,7 +26,8 @@ SlotStatement = SeatKey | Include | MaskRoot | Propose
 class SlotWatch:
     """The first statement that each seat made for each slot, and those that contradict it."""
 
-    def __init__(self, seating: Seating, seat: int, standing: Standing, pace: Pace) -> None:
+    def __init__(self, seating: Seating, seat: int | None, standing: Standing, pace: Pace) -> None:
+        """Watch from a seat, or from outside."""
         self._seating = seating
         self._seat = seat
         self._standing = standing
@@ -65,6 +66,8 @@ class SlotWatch:
 
     def _rank(self, seat: int, slot: EvidenceSlot) -> int:
         """Take turns, but for votes: only their proposer has heard them."""
+        if self._seat is None:
+            return self._seating.terms.seats
         if slot in (EvidenceSlot.INCLUDE, EvidenceSlot.PROPOSE):
             return 0
         return (self._seat - seat) % self._seating.terms.seats - 1

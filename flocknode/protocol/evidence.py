@@ -61,6 +61,14 @@ class StepProof:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicStepProof:
+    """Disprove a model where it is not the step of the proposal's own aggregate."""
+
+    proposal: ProposalStatement
+    accepted: SetAccepted
+
+
+@dataclass(frozen=True, slots=True)
 class RecordProof:
     """Find a record in the accepted set that no honest seat signs for."""
 
@@ -96,7 +104,9 @@ class SeedAnswer:
     column: int
 
 
-ProofRequest = MaskProof | AggregateProof | StepProof | RecordProof | TreeAnswer | SeedAnswer
+ProofRequest = (
+    MaskProof | AggregateProof | StepProof | PublicStepProof | RecordProof | TreeAnswer | SeedAnswer
+)
 
 
 def accepted_statement(proposal: ProposalAccepted) -> ProposalStatement:

@@ -1,5 +1,6 @@
 """Networks that draw by drand: signatures on every chain and fork, and a committee drawn by one."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,7 @@ from flocknode.chain.drand import (
     proof_bytes,
     sign_round,
 )
+from flocknode.chain.drand_rounds import DirectoryRounds
 from flocknode.chain.errors import CallReverted, RpcFailed
 from flocknode.chain.heads import connected
 from flocknode.chain.reader import Reader
@@ -86,6 +88,15 @@ async def test_a_published_round_verifies_on_chain_and_nothing_else_does(tmp_pat
                 await ask(number, point)
 
 
+async def prove_in_turn(bench, network, sources, *, turns: int) -> None:
+    """Let every validator look once: whose turn it is proves what a source has."""
+    provers = [
+        ledger_of(bench, network, member).prover(network.task, sources)
+        for member in network.members
+    ]
+    assert sum([await prover.prove_due() for prover in provers]) == turns
+
+
 async def test_a_committee_is_drawn_by_a_consortiums_own_key(bench, tmp_path):
     create_round_key(tmp_path / "rounds.key")
     scalar, public = load_round_key(tmp_path / "rounds.key")
@@ -107,9 +118,13 @@ async def test_a_committee_is_drawn_by_a_consortiums_own_key(bench, tmp_path):
         await ledger.submit(Draw(network.task))
 
     await pass_time(bench, LEAD + 1)
-    proof = proof_bytes(number, sign_round(scalar, number))
-    prove = network.bindings.request("DrandBeacon", "prove", number, proof, gas=500_000)
-    await ledger.sender.transact(prove)
+    lie, truth = tmp_path / "lie", tmp_path / "truth"
+    for directory, signed in ((lie, number + 1), (truth, number)):
+        directory.mkdir()
+        said = {"round": number, "signature": sign_round(scalar, signed).hex()}
+        (directory / f"{number}.json").write_text(json.dumps(said))
+    await prove_in_turn(bench, network, [DirectoryRounds(lie)], turns=0)
+    await prove_in_turn(bench, network, [DirectoryRounds(lie), DirectoryRounds(truth)], turns=1)
     await ledger.submit(Draw(network.task))
     events = await events_until(ledger, CommitteeDrawn)
     assert len(set(events[-1].committee)) == 9

@@ -6,6 +6,7 @@ calls from any address. Whatever differs fails the test at the call that brought
 
 import http.client
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 from flocknode.chain.abi import Artifact, load_artifact, read_address, read_revert
 from flocknode.chain.bindings import Bindings
-from flocknode.chain.deploy import NetworkTerms, _constructor_arguments
+from flocknode.chain.deploy import NetworkTerms, constructor_arguments
 from flocknode.chain.deployment import Deployment as Contracts
 from flocknode.chain.deployment import contract_names
 from flocknode.chain.devchain import find_anvil, launch, stop
@@ -90,8 +91,11 @@ class RpcError(Exception):
 
 
 @contextmanager
-def running(directory: Path, port: int) -> Iterator[Anvil]:
+def running(directory: Path) -> Iterator[Anvil]:
     """Run a chain until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     process: subprocess.Popen[bytes] = launch(
         [
             *(str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--quiet"),
@@ -106,6 +110,7 @@ def running(directory: Path, port: int) -> Iterator[Anvil]:
         _wait(anvil, process)
         yield anvil
     finally:
+        anvil.close()
         stop(process)
 
 
@@ -149,7 +154,7 @@ class TwinLedger(SimulatedLedger):
             members_min=rules.members_min,
             gas_price_max=Wei(rules.gas_price_max),
         )
-        arguments = _constructor_arguments(terms, at)
+        arguments = constructor_arguments(terms, at)
         for name in names:
             data = load_artifact(name).creation_data(arguments[name])
             receipt = self.anvil.send(DEPLOYER, Request(None, data, GAS), start, 0)
