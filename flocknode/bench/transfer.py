@@ -19,10 +19,11 @@ import trio
 
 from flocknode.bench.figure import Figure
 from flocknode.cli.assembly import tune_process
-from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, tree_root
 from flocknode.messages.verdict import Verdict
 from flocknode.node.blobs import MemoryBlobs, MemoryDraft
 from flocknode.node.memory import MemoryBans
+from flocknode.p2p.blobs import CHUNK_LEAVES
 from flocknode.p2p.identity import parse_address
 from flocknode.p2p.network import Network
 from flocknode.primitives import Digest, PeerId
@@ -32,7 +33,7 @@ REPEATS = 3
 BETWEEN_MIN = 130.0
 """MB/s that a pull between two processes must reach."""
 PULL_WITHIN = "blob pull within one process"
-_TCP_CHUNK = 256 * 1024
+CHUNK_BYTES = CHUNK_LEAVES * LEAF_BYTES
 _SEED = hashlib.sha256(b"flocknode bench").digest()
 
 
@@ -44,21 +45,23 @@ async def measure_transfer() -> list[Figure]:
     between_tcp = await trio.to_thread.run_sync(_tcp_between)
     within_tcp = await trio.to_thread.run_sync(_tcp_within)
     async with _served_elsewhere() as address:
-        between = await _pull_rate(root, address)
+        between, pulling = await _pull_rate(root, address)
     store = MemoryBlobs()
     store.put(root, blob)
     async with trio.open_nursery() as nursery:
         server = _network(os.urandom(32), store)
         await nursery.start(server.run)
-        within = await _pull_rate(root, server.address)
+        within, both = await _pull_rate(root, server.address)
         nursery.cancel_scope.cancel()
     return [
         Figure("tcp between two processes", between_tcp, "MB/s", None, None),
         Figure(
             "blob pull between two processes", between, "MB/s", BETWEEN_MIN, between / between_tcp
         ),
+        Figure("processor time of a chunk, pulling end", pulling, "ms", None, pulling / both),
         Figure("tcp within one process", within_tcp, "MB/s", None, None),
         Figure(PULL_WITHIN, within, "MB/s", None, within / within_tcp),
+        Figure("processor time of a chunk, both ends", both, "ms", None, None),
     ]
 
 
@@ -80,20 +83,24 @@ def _network(seed: bytes, blobs: MemoryBlobs) -> Network:
     )
 
 
-async def _pull_rate(root: Digest, address: str) -> float:
-    """Return the median rate in MB/s of pulls that are checked against their root."""
+async def _pull_rate(root: Digest, address: str) -> tuple[float, float]:
+    """Return medians over pulls that are checked: MB/s, and this process's time in ms a chunk.
+
+    The time is what a busy machine still tells: the rate is at most a chunk's bytes over it.
+    """
     peer, at = parse_address(address)
-    rates = []
+    rates, times = [], []
     async with trio.open_nursery() as nursery:
         network = _network(os.urandom(32), MemoryBlobs())
         await nursery.start(network.run)
         network.know({peer: at})
         for _ in range(REPEATS):
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             await _pull(network, root, peer)
+            times.append((time.process_time() - used) * 1e3 * CHUNK_BYTES / BLOB_BYTES)
             rates.append(BLOB_BYTES / 1e6 / (time.perf_counter() - started))
         nursery.cancel_scope.cancel()
-    return statistics.median(rates)
+    return statistics.median(rates), statistics.median(times)
 
 
 async def _pull(network: Network, root: Digest, holder: PeerId) -> None:
@@ -147,7 +154,7 @@ def _tcp_within() -> float:
 
 def _tcp_rate(port: int) -> float:
     rates = []
-    buffer = bytearray(_TCP_CHUNK)
+    buffer = bytearray(CHUNK_BYTES)
     for _ in range(REPEATS):
         with socket.create_connection(("127.0.0.1", port)) as connection:
             started, left = time.perf_counter(), BLOB_BYTES

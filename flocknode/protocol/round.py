@@ -5,6 +5,7 @@ from collections import deque
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.crypto.suites import X25519, Suite
+from flocknode.messages.limits import INLINE_VECTOR_MAX
 from flocknode.messages.statements import Context
 from flocknode.messages.wire import (
     Contribution,
@@ -336,15 +337,18 @@ class RoundMachine:
         return effects + self._use_model() if effects else []
 
     def _want_model(self, now: Seconds) -> list[Effect]:
-        """Pull the model that nobody pushed."""
+        """Pull the model that nobody pushed: one too long for that at once."""
         root, terms = self._final.model_root, self._final.terms
         if root is None or terms is None or root in self._models:
             return []
-        waited = self._pace.after(root, now, RESEND_SECONDS)
+        length = 4 * terms.integers.words
+        waited = length > INLINE_VECTOR_MAX or self._pace.after(root, now, RESEND_SECONDS)
         if not waited or not self._pace.every(root, now):
             return []
-        holders = tuple(keys.peer for keys in self._final.validators.values())
-        return [Fetch(root, TreeKind.MODEL, 4 * terms.integers.words, holders)]
+        peers = [keys.peer for keys in self._final.validators.values()]
+        # Different nodes start with different holders.
+        start = int.from_bytes(self._me[-2:], "big") % max(1, len(peers))
+        return [Fetch(root, TreeKind.MODEL, length, (*peers[start:], *peers[:start]))]
 
     def _share_model(self, tip: ChainView) -> list[Effect]:
         """Give the proposed model to trainers and to validators without a seat, once."""

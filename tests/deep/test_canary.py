@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -23,7 +22,6 @@ PROGRAM = [sys.executable, "-m", "flocknode"]
 TOKEN = "eyJhbGciOiJub25lIn0-canary-4711"
 CREDENTIAL = "swordfish-of-the-operator"
 """What the address of an endpoint carries in a configuration: in its path, before its host."""
-REQUESTS_ENOUGH = 3
 
 
 class Gateway(ThreadingHTTPServer):
@@ -32,7 +30,6 @@ class Gateway(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Refusal)
         self.seen = []
-        self.is_enough = threading.Event()
 
     @property
     def address(self):
@@ -42,8 +39,6 @@ class Gateway(ThreadingHTTPServer):
 class Refusal(BaseHTTPRequestHandler):
     def do_POST(self):
         self.server.seen.append((self.path, self.headers.get("Authorization", "")))
-        if len(self.server.seen) >= REQUESTS_ENOUGH:
-            self.server.is_enough.set()
         self.send_error(401)
 
     def log_message(self, *_):
@@ -66,7 +61,6 @@ def configured(ran, gateway, tmp_path_factory):
     copy = tmp_path_factory.mktemp("configured") / "kept"
     shutil.copytree(ran[0], copy)
     files = sorted(copy.rglob("flocknode.toml"))
-    assert len(files) == 5
     planted = f"rpc = {json.dumps([gateway.address])}"
     for file in files:
         file.write_text(re.sub("(?m)^rpc = .*$", planted, file.read_text()))
@@ -77,16 +71,13 @@ def configured(ran, gateway, tmp_path_factory):
 
 
 def said(command, gateway):
-    """Return what a command prints until it ends, or was interrupted after a few requests."""
+    """Return what a command prints until it gives up."""
     gateway.seen.clear()
-    gateway.is_enough.clear()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        stopper = threading.Timer(60, process.kill)
-        stopper.start()
-        gateway.is_enough.wait(20)
-        process.send_signal(signal.SIGINT)
-        printed = process.communicate()[0]
-        stopper.cancel()
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=240, check=False
+    )
+    printed = done.stdout
+    assert done.returncode != 0
     assert gateway.seen, printed
     for path, authorization in gateway.seen:
         assert path == f"/v3/{TOKEN}?key={TOKEN}"
@@ -185,5 +176,6 @@ def test_a_key_is_in_its_own_files_only(left):
 
 def test_credentials_of_an_endpoint_stay_in_the_configuration(configured):
     holders = places(configured, TOKEN.encode(), CREDENTIAL.encode(), f"ward:{CREDENTIAL}".encode())
-    assert len(holders) == 5
-    assert {Path(holder).name for holder in holders} == {"flocknode.toml"}
+    files = {name for name in configured if name.endswith("flocknode.toml")}
+    assert len(files) >= 5
+    assert holders == files

@@ -7,6 +7,7 @@ import pytest
 
 from flocknode.crypto.hashing import sha256
 from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.messages.limits import INLINE_VECTOR_MAX
 from flocknode.messages.wire import ModelWords, Outcome, WantContributions, WantKeys
 from flocknode.primitives import PeerId
 from flocknode.protocol.chain_view import AttemptView, ChainView, ValidatorKeys
@@ -307,6 +308,18 @@ def test_model_that_nobody_pushed_is_pulled_from_validators():
     assert isinstance(fetch, Fetch)
     assert (fetch.root, fetch.length) == (MODEL_ROOT, 4 * US.terms.integers.words)
     assert len(fetch.holders) == 9
+
+
+def test_model_too_long_to_be_pushed_is_pulled_at_once_and_from_different_validators():
+    integers = replace(US.terms.integers, words=INLINE_VECTOR_MAX // 4 + 1)
+    long = replace(EMPTY, created=replace(CREATED, terms=replace(US.terms, integers=integers)))
+    first = set()
+    for trainer in US.trainers:
+        node = machine(trainer, model=sha256(b"old model"))
+        (fetch,) = (effect for effect in advance(node, long) if isinstance(effect, Fetch))
+        assert len(set(fetch.holders)) == 9
+        first.add(fetch.holders[0])
+    assert len(first) > 1
 
 
 def test_signature_for_another_attempt_is_dropped():
