@@ -103,8 +103,8 @@ class Sender:
         self._artifacts = artifacts
         self._outbox = outbox
         self._lock = trio.Lock()
-        self._next_nonce = 0
-        self._underway = 0
+        self._underway: set[int] = set()
+        """Nonces of what is not confirmed yet."""
         self._resumed: dict[Request, Resumed] = {}
         self._included: dict[int, int] = {}
         """Blocks by nonce, of what the outbox holds and a block holds too."""
@@ -156,8 +156,7 @@ class Sender:
             transaction = self._fill(request, nonce, newest)
             pending = Pending(transaction, [], newest, newest.number)
             await self._broadcast(pending)
-            self._next_nonce = nonce + 1
-            self._underway += 1
+            self._underway.add(nonce)
             return pending
 
     async def confirm(self, pending: Pending) -> Receipt:
@@ -168,7 +167,7 @@ class Sender:
         except trio.TooSlowError as error:
             raise TransactionLost("no block took it in time") from error
         finally:
-            self._underway -= 1
+            self._underway.discard(pending.transaction.nonce)
         with reading("a receipt"):
             succeeded = int(receipt["status"], 16) == 1
             found = Receipt(
@@ -184,9 +183,14 @@ class Sender:
         return found
 
     async def next_nonce(self) -> int:
-        """Trust the chain, which knows what a reorganisation undid, unless some are underway."""
-        counted = await self._count("pending")
-        return max(counted, self._next_nonce) if self._underway else counted
+        """Return the first nonce that neither the endpoint knows of nor a transaction underway has.
+
+        Whatever a reorganisation undid leaves a gap, which holds up all that is above it.
+        """
+        nonce = await self._count("pending")
+        while nonce in self._underway:
+            nonce += 1
+        return nonce
 
     async def _count(self, block: str) -> int:
         address = "0x" + self.address.hex()
@@ -246,8 +250,7 @@ class Sender:
                 log.info("kept transaction %d is not sent again: %s", nonce, refusal)
                 return
             self._resumed[_request_of(pending.transaction)] = Resumed(pending)
-            self._next_nonce = nonce + 1
-            self._underway += 1
+            self._underway.add(nonce)
 
     def _read_kept(self, raws: Sequence[bytes]) -> Pending:
         with reading("a kept transaction"):

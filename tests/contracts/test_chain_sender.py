@@ -139,6 +139,25 @@ async def test_a_sender_goes_on_after_a_reorganisation_threw_its_transactions_aw
         await sender.transact(transfer(2))
 
 
+async def test_a_nonce_freed_by_a_chain_that_forgot_holds_up_nothing_underway(unmined):
+    sender, client = unmined
+    undone = await sender.send(transfer(1))
+    await client.call("evm_mine")
+    await sender.confirm(undone)
+    underway = await sender.send(transfer(2))
+    await client.call("anvil_reorg", 1, [])
+    await client.call("anvil_dropAllTransactions")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sender.confirm, underway)
+        fills = await sender.send(transfer(3))
+        assert fills.transaction.nonce == undone.transaction.nonce
+        nursery.start_soon(sender.confirm, fills)
+        with trio.fail_after(5):
+            while sender._underway:
+                await client.call("evm_mine")
+                await trio.sleep(0.05)
+
+
 def test_a_transaction_is_signed_as_its_account_signs_it():
     secret = os.urandom(32)
     for to in (None, SOMEBODY):

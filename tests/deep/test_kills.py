@@ -1,12 +1,14 @@
 """kill -9 of a trainer, a seat, a proposer and the chain, at every phase of a round."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
-from flocknode.cli.demo import plan
+from flocknode.chain.deploy import NetworkTerms
+from flocknode.cli.demo import plan, stage
 from flocknode.cli.demo.pay import stakes_of
 from tests.deep.processes import Field, Process, opened_field
 from tests.e2e.test_stage import OPTIONS
@@ -16,6 +18,7 @@ FIELD = replace(OPTIONS, trainers=4, columns=2, seats=3, validators=6, rounds=60
 TRAINER, SEAT = 0, FIELD.trainers
 SETTLE_SECONDS = 150
 """Two attempts with all their deadlines; a healthy round takes four."""
+REVEAL_SECONDS = 90
 STOP_SECONDS = 5
 TAKES_PART = "signs (Header|Propose)"
 SIGNATURES = ["SeatKey", "Attestation", "Include", "MaskRoot", "Propose"]
@@ -29,6 +32,9 @@ TRAINER_PHASES = ["signs SeatKey", "signs Header", "signs Include", "signs Propo
 def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "WINDOWS", replace(plan.WINDOWS, collect=4, settle=1))
     monkeypatch.setattr(plan, "EPOCH_ROUNDS", 1)  # a draw, and a turn to send it, in every round
+    # Who misses a reveal is out of the beacon for good: a chain's replay takes less than this.
+    terms = partial(NetworkTerms, reveal_seconds=REVEAL_SECONDS)
+    monkeypatch.setattr(stage, "NetworkTerms", terms)
 
 
 async def says_one(processes: list[Process], markers: list[str]) -> str:
