@@ -36,6 +36,12 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 """The same as in contracts/foundry.toml."""
 OUTPUTS: Final = ("abi", "evm.bytecode.object", "evm.deployedBytecode", "metadata")
+SNAPSHOT: Final = (
+    *("--match-contract", "Gas"),
+    *("--gas-snapshot-emit", "true"),
+    *("--gas-snapshot-check", "false"),
+)
+"""Forge compares the gas of rounds and proofs with contracts/snapshots; this writes it there."""
 CODE_BYTES_MAX: Final = 24_576
 """EIP-170."""
 
@@ -128,17 +134,20 @@ def forge(arguments: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build, check (``--check``) or test (``--test``, further arguments go to forge)."""
+    """Build, check, test (further arguments go to forge) or write gas figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--check", action="store_true", help="fail if an artifact is not up to date")
     mode.add_argument("--test", action="store_true", help="run the contracts' own tests with forge")
+    mode.add_argument("--snapshot", action="store_true", help="write the gas figures anew")
     arguments, rest = parser.parse_known_args(argv)
     if rest and not arguments.test:
         parser.error(f"unknown arguments: {' '.join(rest)}")
     install_dependencies()
     if arguments.test:
         return forge(["test", *rest])
+    if arguments.snapshot:
+        return forge(["test", *SNAPSHOT])
     artifacts = compile_contracts()
     if not arguments.check:
         write(artifacts)

@@ -180,14 +180,16 @@ abstract contract ProofFixture is Fixture {
         }
         bytes32 root = plant(Trees.MASKED_VECTOR, 2 * words, leafWith(masked(i), 2, abi.encode("y", i)), abi.encode(i));
         bytes32 caps = keccak256(abi.encode("caps", i));
-        return signedRecord(
-            abi.encode(ctx, i, trainer, root, words, uint256(16), sha256(commitments), caps), trainerKeys[i]
-        );
+        return
+            signedRecord(
+                abi.encode(ctx, i, trainer, root, words, uint256(16), sha256(commitments), caps), trainerKeys[i]
+            );
     }
 
     function signedRecord(bytes memory head, uint256 key) internal view returns (bytes memory) {
         bytes32 hash = keccak256(abi.encodePacked(Statements.HEADER_TYPE, head));
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, keccak256(abi.encodePacked(hex"1901", manager.domainSeparator(), hash)));
+        (uint8 v, bytes32 r, bytes32 s) =
+            vm.sign(key, keccak256(abi.encodePacked(hex"1901", manager.domainSeparator(), hash)));
         return abi.encodePacked(head, r, s, v);
     }
 
@@ -241,8 +243,7 @@ abstract contract ProofFixture is Fixture {
 
     /// @dev A statement over the accepted set in which just the lie is told.
     function statement(Lie lie, uint256 seatBits, uint256 view_) internal returns (ProposalStatement memory p) {
-        (p.task, p.view_) = (task, view_);
-        p.maskRoots = new bytes32[](3);
+        (p.task, p.view_, p.maskRoots) = (task, view_, new bytes32[](3));
         uint256 sum = trainers * (trainers + 1) / 2;
         for (uint256 j = 0; j < 3; ++j) {
             bool wrong = lie == Lie.Mask && j == lieColumn;

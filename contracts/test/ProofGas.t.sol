@@ -3,14 +3,17 @@ pragma solidity 0.8.30;
 
 import {ISlashingManager} from "../src/interfaces/ISlashingManager.sol";
 import {Conviction, Offence, ProposalStatement} from "../src/interfaces/Types.sol";
+import {Metered} from "./Metered.sol";
 import {ProofFixture} from "./ProofFixture.sol";
 
 /// @notice What proofs cost as whole transactions: cold storage, intrinsic gas, and the floor of calldata (EIP-7623).
 /// forge-config: default.isolate = true
-contract ProofGasTest is ProofFixture {
+contract ProofGasTest is ProofFixture, Metered {
     uint256 private constant SIX = 0x3f;
     uint256 private constant CALLDATA_MAX = 128 * 1024;
-    uint256 private constant GAS_MAX = 1 << 24; // EIP-7825
+    uint256 private constant GAS_MAX = 16_700_000; // below the 2^24 of EIP-7825
+
+    uint8 private _measured;
 
     function test_an_equivocation_stays_below_its_limit() public {
         _set(32, 10_000);
@@ -98,8 +101,11 @@ contract ProofGasTest is ProofFixture {
     }
 
     function _punish(Conviction memory c) private {
-        uint256 gas = _measure("punish", abi.encodeCall(slashing.punish, (c)));
+        uint256 gas = _measure(
+            c.validators.length == 1 ? "punish a seat" : "punish six seats", abi.encodeCall(slashing.punish, (c))
+        );
         log("    a seat", gas / c.validators.length);
+        assertTrue(registry.stakeOf(c.validators[0]) < 50 ether, "nobody was punished");
     }
 
     function _measure(string memory name, bytes memory data) private returns (uint256 gas) {
@@ -110,19 +116,19 @@ contract ProofGasTest is ProofFixture {
                 revert(add(why, 32), mload(why))
             }
         }
-        uint256 floor = _floor(data);
+        uint256 floor = floorOf(data);
         if (gas < floor) gas = floor;
         log(string.concat("  ", name), gas);
         log("    bytes", data.length);
+        vm.snapshotValue("proofs", _place(name), gas);
         assertTrue(data.length <= CALLDATA_MAX && gas <= GAS_MAX, "too large for a transaction");
     }
 
-    /// @dev EIP-7623: at least ten gas for a zero byte, forty for another.
-    function _floor(bytes memory data) private pure returns (uint256 gas) {
-        gas = 21_000;
-        for (uint256 i = 0; i < data.length; ++i) {
-            gas += data[i] == 0 ? 10 : 40;
-        }
+    /// @dev Name a transaction by the size of its round and its number there.
+    function _place(string memory name) private returns (string memory) {
+        string memory size = trainers == 256 ? ", 256 trainers, 1,000,000 words, " : ", 32 trainers, 10,000 words, ";
+        if (trainers == 3) size = ", 3 trainers, 1,000,000 words, ";
+        return string.concat(name, size, "transaction ", string(abi.encodePacked(uint8(0x31 + _measured++))));
     }
 
     receive() external payable {}

@@ -22,6 +22,8 @@ contract FeeToken is ERC20 {
 }
 
 contract StakeRegistryTest is Fixture {
+    bytes32 private constant DRAWN = 0x9d9033e6a5caf31ab7a700e66920bc6b3dae8811d6621ddb1b5845f1de25bb41;
+
     uint256 private constant NOBODY = 999;
 
     function setUp() public {
@@ -261,15 +263,30 @@ contract StakeRegistryTest is Fixture {
         assertEq(registry.eligibleOrganisationsWithout(excluded), 2);
     }
 
-    function test_heavier_validators_are_drawn_more_often() public {
-        addValidator(organisationAt(0), 90 ether);
-        addValidator(organisationAt(1), 30 ether);
-        uint256 first = 0;
-        for (uint256 i = 0; i < 400; ++i) {
-            if (registry.draw(keccak256(abi.encode(i)), 1, new uint256[](0))[0] == 0) ++first;
+    /// @dev Of two seats each ordered pair has the chance of drawing one after the other without replacement.
+    function test_pairs_of_seats_follow_the_weights_and_are_those_of_the_reference() public {
+        for (uint256 i = 0; i < 6; ++i) {
+            addValidator(organisationAt(i), 10 * (i + 1) * 1 ether);
         }
-        // 400 draws at 3/4: mean 300, deviation 8.7; the seeds are fixed.
-        assertTrue(first > 270 && first < 330, "three quarters");
+        uint256[36] memory found;
+        bytes32 digest;
+        for (uint256 i = 0; i < 2000; ++i) {
+            uint256[] memory ids = registry.draw(keccak256(abi.encode(i)), 2, new uint256[](0));
+            ++found[6 * ids[0] + ids[1]];
+            digest = keccak256(abi.encode(digest, ids[0], ids[1]));
+        }
+        // The same in tests/simulation/test_ledger_draw.py.
+        assertEq(digest, DRAWN);
+        uint256 chiSquare = 0; // in millionths
+        for (uint256 cell = 0; cell < 36; ++cell) {
+            (uint256 first, uint256 second) = (10 * (cell / 6 + 1), 10 * (cell % 6 + 1));
+            if (first == second) continue;
+            uint256 expected = 1e6 * 2000 * first * second / (210 * (210 - first));
+            uint256 distance = 1e6 * found[cell] > expected ? 1e6 * found[cell] - expected : expected - 1e6 * found[cell];
+            chiSquare += distance * distance / expected;
+        }
+        // 30 cells: in one of a thousand such samples it is above 58.3.
+        assertTrue(chiSquare < 58.3e6, "chi-square");
     }
 
     // After an abort.
