@@ -12,7 +12,7 @@ from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.node.blobs import MemoryDraft
 from flocknode.p2p import BlobUnavailableError
-from flocknode.p2p.blobs import BLOB_BYTES_MAX, PROTOCOL, Answer, Request
+from flocknode.p2p.blobs import BLOB_BYTES_MAX, PROTOCOL, Answer, Puller, Request
 from flocknode.p2p.faults import OversizedError
 from flocknode.p2p.serving import SERVED_PER_PEER_MAX
 from flocknode.primitives import Digest
@@ -63,6 +63,12 @@ async def send_a_wrong_third_chunk(stream, request):
         await stream.write(DATA[start : start + CHUNK])
         await stream.read_exact(1)
     await stream.write(bytes(CHUNK))
+    await trio.sleep_forever()
+
+
+async def send_a_wrong_third_chunk_at_once(stream, request):
+    await begin(stream, request)
+    await stream.write(DATA[: 2 * CHUNK] + bytes(CHUNK))
     await trio.sleep_forever()
 
 
@@ -141,6 +147,26 @@ async def test_liar_is_found_out_at_once_and_only_its_own_bytes_are_thrown_away(
         assert faults == [liar.peer]
         kept = 2 * CHUNK if lie is send_a_wrong_third_chunk else 0
         assert honest.counters.bytes_blobs == LENGTH - kept
+
+
+async def test_right_chunks_that_come_together_with_a_wrong_one_are_kept(monkeypatch):
+    read_chunks = Puller._read_chunks
+
+    async def once_all_is_here(self, stream, *arguments):
+        stream.widen(4 * CHUNK)
+        while stream.held < 3 * CHUNK and stream.peer == liar.peer:
+            await trio.sleep(0.01)
+        await read_chunks(self, stream, *arguments)
+
+    monkeypatch.setattr(Puller, "_read_chunks", once_all_is_here)
+    shelf = Shelf()
+    root = shelf.put(DATA)
+    liar, honest, puller = node(1), node(2, blobs=shelf), node(3)
+    liar._host.serve(PROTOCOL, lying(send_a_wrong_third_chunk_at_once))
+    async with running(liar, honest, puller):
+        await known(puller, liar, honest)
+        assert await fetched(puller, root, LENGTH, liar, honest) == DATA
+        assert honest.counters.bytes_blobs == LENGTH - 2 * CHUNK
 
 
 async def test_junk_in_place_of_nodes_harms_nobody():
@@ -233,6 +259,23 @@ async def test_damaged_file_is_not_served_as_if_it_were_right(tmp_path):
         with pytest.raises(BlobUnavailableError):
             await fetched(puller, root, LENGTH, holder)
         assert faults == []
+
+
+async def test_who_pulled_a_blob_serves_it_without_hashing_it_again(monkeypatch):
+    hashed = []
+    tree_of = Request.tree_of
+    monkeypatch.setattr(
+        Request, "tree_of", lambda request, blob: hashed.append(1) or tree_of(request, blob)
+    )
+    shelf, other = Shelf(), Shelf()
+    root = shelf.put(DATA)
+    first, second, third = node(1, blobs=shelf), node(2, blobs=other), node(3)
+    async with running(first, second, third):
+        await known(second, first)
+        await known(third, second)
+        other[root] = await fetched(second, root, LENGTH, first)
+        assert await fetched(third, root, LENGTH, second) == DATA
+        assert len(hashed) == 1
 
 
 async def test_unreachable_holder_is_passed_over():
