@@ -12,7 +12,7 @@ from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.node.blobs import MemoryDraft
 from flocknode.p2p import BlobUnavailableError
-from flocknode.p2p.blobs import BLOB_BYTES_MAX, PROTOCOL, Answer, Puller, Request
+from flocknode.p2p.blobs import BLOB_BYTES_MAX, PROTOCOL, Answer, Request
 from flocknode.p2p.faults import OversizedError
 from flocknode.p2p.serving import SERVED_PER_PEER_MAX
 from flocknode.primitives import Digest
@@ -149,20 +149,18 @@ async def test_liar_is_found_out_at_once_and_only_its_own_bytes_are_thrown_away(
         assert honest.counters.bytes_blobs == LENGTH - kept
 
 
-async def test_right_chunks_that_come_together_with_a_wrong_one_are_kept(monkeypatch):
-    read_chunks = Puller._read_chunks
-
-    async def once_all_is_here(self, stream, *arguments):
+async def test_right_chunks_that_come_together_with_a_wrong_one_are_kept():
+    async def once_all_is_here(stream, *arguments):
         stream.widen(4 * CHUNK)
-        while stream.held < 3 * CHUNK and stream.peer == liar.peer:
-            await trio.sleep(0.01)
-        await read_chunks(self, stream, *arguments)
+        await eventually(lambda: stream.held >= 3 * CHUNK or stream.peer == honest.peer)
+        await read_chunks(stream, *arguments)
 
-    monkeypatch.setattr(Puller, "_read_chunks", once_all_is_here)
     shelf = Shelf()
     root = shelf.put(DATA)
     liar, honest, puller = node(1), node(2, blobs=shelf), node(3)
     liar._host.serve(PROTOCOL, lying(send_a_wrong_third_chunk_at_once))
+    read_chunks = puller._puller._read_chunks
+    puller._puller._read_chunks = once_all_is_here
     async with running(liar, honest, puller):
         await known(puller, liar, honest)
         assert await fetched(puller, root, LENGTH, liar, honest) == DATA
