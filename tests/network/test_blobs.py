@@ -66,6 +66,12 @@ async def send_a_wrong_third_chunk(stream, request):
     await trio.sleep_forever()
 
 
+async def send_a_wrong_third_chunk_at_once(stream, request):
+    await begin(stream, request)
+    await stream.write(DATA[: 2 * CHUNK] + bytes(CHUNK))
+    await trio.sleep_forever()
+
+
 async def send_two_chunks_and_stall(stream, request):
     await begin(stream, request)
     for start in range(0, 2 * CHUNK, CHUNK):
@@ -141,6 +147,24 @@ async def test_liar_is_found_out_at_once_and_only_its_own_bytes_are_thrown_away(
         assert faults == [liar.peer]
         kept = 2 * CHUNK if lie is send_a_wrong_third_chunk else 0
         assert honest.counters.bytes_blobs == LENGTH - kept
+
+
+async def test_right_chunks_that_come_together_with_a_wrong_one_are_kept():
+    async def once_all_is_here(stream, *arguments):
+        stream.widen(4 * CHUNK)
+        await eventually(lambda: stream.held >= 3 * CHUNK or stream.peer == honest.peer)
+        await read_chunks(stream, *arguments)
+
+    shelf = Shelf()
+    root = shelf.put(DATA)
+    liar, honest, puller = node(1), node(2, blobs=shelf), node(3)
+    liar._host.serve(PROTOCOL, lying(send_a_wrong_third_chunk_at_once))
+    read_chunks = puller._puller._read_chunks
+    puller._puller._read_chunks = once_all_is_here
+    async with running(liar, honest, puller):
+        await known(puller, liar, honest)
+        assert await fetched(puller, root, LENGTH, liar, honest) == DATA
+        assert honest.counters.bytes_blobs == LENGTH - 2 * CHUNK
 
 
 async def test_junk_in_place_of_nodes_harms_nobody():
@@ -279,6 +303,23 @@ async def test_damaged_file_is_not_served_as_if_it_were_right(tmp_path):
         with pytest.raises(BlobUnavailableError):
             await fetched(puller, root, LENGTH, holder)
         assert faults == []
+
+
+async def test_who_pulled_a_blob_serves_it_without_hashing_it_again(monkeypatch):
+    hashed = []
+    tree_of = Request.tree_of
+    monkeypatch.setattr(
+        Request, "tree_of", lambda request, blob: hashed.append(1) or tree_of(request, blob)
+    )
+    shelf, other = Shelf(), Shelf()
+    root = shelf.put(DATA)
+    first, second, third = node(1, blobs=shelf), node(2, blobs=other), node(3)
+    async with running(first, second, third):
+        await known(second, first)
+        await known(third, second)
+        other[root] = await fetched(second, root, LENGTH, first)
+        assert await fetched(third, root, LENGTH, second) == DATA
+        assert len(hashed) == 1
 
 
 async def test_unreachable_holder_is_passed_over():
