@@ -282,13 +282,17 @@ class Sender:
             pending.seen = await self._heads.beyond(pending.seen.digest)
             try:
                 answers = await self._client.batch(_receipt_requests(pending))
+                found = [answer for answer in answers if answer is not None]
+                if found:
+                    return found[0]
+                if pending.seen.number < pending.bumped + BUMP_AFTER_BLOCKS:
+                    continue
+                counted = await self._count("pending")
             except (EndpointUnreachable, RpcFailed):
                 continue  # The transaction is on its way; only time can say that it is lost.
-            found = [answer for answer in answers if answer is not None]
-            if found:
-                return found[0]
-            if pending.seen.number >= pending.bumped + BUMP_AFTER_BLOCKS:
-                await self._bump(pending)
+            if counted < min(self._underway, default=0):
+                raise TransactionLost("the chain forgot what came before it")
+            await self._bump(pending)
 
     async def _bump(self, pending: Pending) -> None:
         """Offer it again for more: it was too cheap, or left the pool with an undone block."""

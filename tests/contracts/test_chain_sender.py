@@ -9,7 +9,7 @@ from eth_account import Account
 from flocknode.chain.abi import read_artifact
 from flocknode.chain.client import ChainClient
 from flocknode.chain.devchain import development_chain
-from flocknode.chain.errors import CallReverted, RpcFailed, TransactionRefused
+from flocknode.chain.errors import CallReverted, RpcFailed, TransactionLost, TransactionRefused
 from flocknode.chain.heads import connected
 from flocknode.chain.sender import Request, Sender
 from flocknode.chain.transaction import Transaction, created_address, sign
@@ -156,6 +156,37 @@ async def test_a_nonce_freed_by_a_chain_that_forgot_holds_up_nothing_underway(un
             while sender._underway:
                 await client.call("evm_mine")
                 await trio.sleep(0.05)
+
+
+async def test_a_transaction_above_what_the_chain_forgot_is_given_up_and_the_next_goes_through(
+    unmined,
+):
+    sender, client = unmined
+    undone = [await sender.send(transfer(1)) for _ in range(3)]
+    await client.call("evm_mine")
+    for pending in undone:
+        await sender.confirm(pending)
+    cut_off = await sender.send(transfer(2))
+    await client.call("anvil_reorg", 1, [])
+    await client.call("anvil_dropAllTransactions")
+    lost = []
+
+    async def give_up():
+        try:
+            await sender.confirm(cut_off)
+        except TransactionLost:
+            lost.append(cut_off)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(give_up)
+        with trio.fail_after(5):
+            while not lost:
+                await client.call("evm_mine")
+                await trio.sleep(0.05)
+    following = await sender.send(transfer(3))
+    await client.call("evm_mine")
+    await sender.confirm(following)
+    assert following.transaction.nonce == undone[0].transaction.nonce
 
 
 def test_a_transaction_is_signed_as_its_account_signs_it():
