@@ -125,9 +125,7 @@ class Chain:
 class Field:
     """Some nodes in processes of their own, all others together in another, and a chain."""
 
-    def __init__(
-        self, stage: Stage, chain: Chain, victims: list[Process], others: Process
-    ) -> None:
+    def __init__(self, stage: Stage, chain: Chain, victims: list[Process], others: Process) -> None:
         self.stage = stage
         self.chain = chain
         self.victims = victims
