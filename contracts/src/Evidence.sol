@@ -15,6 +15,8 @@ import {Statements} from "./libraries/Statements.sol";
 abstract contract Evidence is Domain {
     using Plans for Plan;
 
+    uint256 private constant SEND_GAS = 10_000;
+
     IRoundManager public immutable manager;
     IStakeRegistry public immutable registry;
     ITaskRegistry public immutable tasks;
@@ -110,8 +112,8 @@ abstract contract Evidence is Domain {
         }
     }
 
-    /// @dev Give a bond back; false if the receiver refuses it.
+    /// @dev Give a bond back; false if the receiver refuses it. Its gas suffices to receive, not to come back here.
     function _send(address to, uint256 amount) internal returns (bool sent) {
-        (sent,) = to.call{value: amount}("");
+        (sent,) = to.call{value: amount, gas: SEND_GAS}("");
     }
 }

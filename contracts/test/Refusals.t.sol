@@ -2,7 +2,7 @@
 pragma solidity 0.8.30;
 
 import {ISlashingManager} from "../src/interfaces/ISlashingManager.sol";
-import {ProposalStatement} from "../src/interfaces/Types.sol";
+import {Conviction, Offence, ProposalStatement} from "../src/interfaces/Types.sol";
 import {Signatures} from "../src/libraries/Signatures.sol";
 import {Trees} from "../src/libraries/Trees.sol";
 import {ProofFixture} from "./ProofFixture.sol";
@@ -126,6 +126,16 @@ contract RefusalsTest is ProofFixture {
         s.proposal.seats = 1 << 9;
         vm.expectPartialRevert(ISlashingManager.SlashingManagerUnknownSeat.selector);
         slashing.proveStep(s);
+    }
+
+    function test_what_nobody_was_convicted_of_is_not_punished() public {
+        uint256[] memory ids = new uint256[](1);
+        ids[0] = committeeOf(task)[0];
+        bytes32 ctx = manager.attemptOf(task).ctx;
+        uint256 before = registry.assetsOf(ids[0]);
+        vm.expectPartialRevert(ISlashingManager.SlashingManagerNotConvicted.selector);
+        slashing.punish(Conviction(task, 0, 0, Offence.WrongStep, ctx, ids));
+        assertEq(registry.assetsOf(ids[0]), before);
     }
 
     function test_two_statements_of_two_signers_convict_nobody() public {

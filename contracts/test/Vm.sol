@@ -20,6 +20,7 @@ interface Vm {
     function addr(uint256 key) external pure returns (address);
     function chainId(uint256 id) external;
     function deal(address account, uint256 balance) external;
+    function etch(address account, bytes calldata code) external;
     function expectRevert(bytes calldata reason) external;
     function expectRevert(bytes4 selector) external;
     function expectPartialRevert(bytes4 selector) external;

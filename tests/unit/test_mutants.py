@@ -7,8 +7,8 @@ from tests.mutants.catalogue import ROOT, SOURCES, mutants
 CONTRACTS = ROOT / "contracts"
 README = (CONTRACTS / "README.md").read_text(encoding="utf-8")
 PROOFS = {
-    "equivocation", "bad inclusion", "wrong mask sum", "wrong aggregate", "wrong step",
-    "withheld tree", "silence", "demand",
+    "equivocation", "bad inclusion", "wrong weight", "wrong mask sum", "wrong aggregate",
+    "wrong step", "withheld tree", "silence", "demand",
 }  # fmt: skip
 
 
