@@ -17,7 +17,7 @@ def anvil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Anvil]:
         yield anvil
 
 
-@pytest.mark.parametrize("seed", [3, 6])
+@pytest.mark.parametrize("seed", [3])
 def test_bytecode_and_reference_agree_on_a_random_walk_through_rounds(anvil, seed) -> None:
     ledger = TwinLedger(anvil)
     walk = Walk(TruthfulWorld(ledger=ledger), seed)

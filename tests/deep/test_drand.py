@@ -18,6 +18,7 @@ from flocknode.cli.demo.run import watch
 from flocknode.cli.demo.stage import open_grounds, set_stage, start_nodes
 from flocknode.cli.node_config import NodeConfig
 from flocknode.learning.pool import TrainerPool
+from tests.contracts.test_chain_drand import verify_rounds
 
 PERIOD = 3
 ROUNDS = 2
@@ -79,3 +80,7 @@ async def test_nodes_draw_and_settle_rounds_by_a_consortiums_own_key(
             assert record.settled.round == expected
         record_property("rounds", ROUNDS)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_published_round_verifies_on_the_python_chain(tmp_path: Path) -> None:
+    await verify_rounds(tmp_path, "pyevm")
