@@ -181,6 +181,7 @@ abstract contract ValidatorRoster is IStakeRegistry, EIP712 {
         return _hashTypedDataV4(keccak256(abi.encode(CONSENT_TYPE, owner, organisation, keccak256(peer))));
     }
 
+    /// @dev The cold key of a validator.
     function ownerOf(uint256 validator) public view virtual returns (address);
 
     function _openPool(uint256 validator, address owner) internal virtual;

@@ -63,3 +63,11 @@ def test_the_lock_file_names_no_host() -> None:
     lock = json.loads((build_contracts.CONTRACTS / "package-lock.json").read_text(encoding="utf-8"))
     packages = {name: entry for name, entry in lock["packages"].items() if name}
     assert all("resolved" not in entry and "integrity" in entry for entry in packages.values())
+
+
+def test_every_function_of_an_interface_says_what_it_is_for():
+    for path in sorted((ROOT / "contracts" / "src" / "interfaces").glob("*.sol")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        functions = [i for i, line in enumerate(lines) if line.startswith("    function ")]
+        silent = [lines[i].strip() for i in functions if not lines[i - 1].startswith("    ///")]
+        assert not silent, (path.name, silent)

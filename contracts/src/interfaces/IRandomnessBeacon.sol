@@ -74,11 +74,13 @@ interface ICommitRevealBeacon is IRandomnessBeacon {
     /// @notice Pay forfeited bonds and unearned fees to the treasury. Anyone.
     function payTreasury() external;
 
+    /// @notice Whether a validator is asked for answers now.
     function isMember(uint256 validator) external view returns (bool);
     /// @notice Whether the bond of a dismissed member is still here.
     function isDismissed(uint256 validator) external view returns (bool);
     /// @notice The tip of a member's onion, to 208 bits, and the request that it answered last.
     function onionOf(uint256 validator) external view returns (bytes26 tip, uint256 answered);
+    /// @notice How many members there are, on duty or not.
     function memberCount() external view returns (uint256);
     /// @notice Ids on duty and bitmap of those that have answered.
     function requestOf(uint256 id)
@@ -127,5 +129,6 @@ interface IDrandBeacon is IRandomnessBeacon {
     function requestOf(uint256 id) external view returns (uint64 round, uint256 deadline);
     /// @notice The randomness of a proven round, or zero.
     function randomnessOf(uint64 round) external view returns (bytes32);
+    /// @notice What an account may withdraw, in wei.
     function creditOf(address account) external view returns (uint256);
 }

@@ -190,8 +190,11 @@ interface IRoundManager {
         returns (Attempt memory attempt, Plan memory plan, bytes32 inclusionRoot, uint256[2] memory committee);
     /// @notice The ids of committee `draw`, 16 bits each, seat 0 lowest.
     function committeeAt(uint256 task, uint256 draw) external view returns (uint256[2] memory);
+    /// @notice What claims of a round are judged by; it is whole once the round is settled.
     function settlementOf(uint256 task, uint256 round) external view returns (Settlement memory);
+    /// @notice What a task has put aside for gas and rewards.
     function purseOf(uint256 task) external view returns (Purse memory);
+    /// @notice What a relayer may withdraw for gas, in wei.
     function refundOf(address relayer) external view returns (uint256);
     /// @notice EIP-712 domain separator of all statements.
     function domainSeparator() external view returns (bytes32);

@@ -163,6 +163,7 @@ interface IStakeRegistry {
 
     // Views.
 
+    /// @notice The token of all stakes.
     function token() external view returns (IERC20);
     /// @notice Who may freeze weights.
     function roundManager() external view returns (address);
@@ -174,17 +175,23 @@ interface IStakeRegistry {
     function eligibleOrganisations() external view returns (uint256);
     /// @notice The same without the organisations of the excluded validators.
     function eligibleOrganisationsWithout(uint256[] calldata excluded) external view returns (uint256);
+    /// @notice How many validators were ever registered; ids count from 0.
     function validatorCount() external view returns (uint256);
     /// @notice Number of beacon requests that wait for their draw.
     function freezes() external view returns (uint256);
+    /// @notice The weight of all validators that can be drawn.
     function totalWeight() external view returns (uint256);
     /// @notice The digest that a signing key signs to serve `owner`'s validator with this peer id.
     function consentDigest(address owner, bytes32 organisation, bytes calldata peer) external view returns (bytes32);
+    /// @notice The signing key of a validator now.
     function signerOf(uint256 validator) external view returns (address);
+    /// @notice The signing keys of several validators now.
     function signersOf(uint256[] calldata validators) external view returns (address[] memory signers);
     /// @notice Who signed for `validator` at `time`: what a committee drawn then is bound to.
     function signerAt(uint256 validator, uint256 time) external view returns (address);
+    /// @notice The signing keys of several validators at a time in the past.
     function signersAt(uint256[] calldata validators, uint256 time) external view returns (address[] memory signers);
+    /// @notice The cold key of a validator, which moves stake and rotates keys.
     function ownerOf(uint256 validator) external view returns (address);
     /// @notice Own and delegated stake that counts for the draw.
     function stakeOf(uint256 validator) external view returns (uint256);
@@ -197,14 +204,19 @@ interface IStakeRegistry {
         external
         view
         returns (uint256 amount, Unbonding[] memory unbonding, uint256 earned);
+    /// @notice The share of delegators' rewards that a validator keeps, in basis points.
     function commissionOf(uint256 validator) external view returns (uint256 bps);
     /// @notice What is credited to `account` and not paid.
     function creditOf(address account) external view returns (uint256);
     /// @notice All that is credited or earned and not paid.
     function owed() external view returns (uint256);
+    /// @notice Whether the guardian has stopped new stake for now; exits are never stopped.
     function entriesPaused() external view returns (bool);
+    /// @notice Whether a slash while weights were frozen keeps a validator from seats, whatever the tree says.
     function isEjected(uint256 validator) external view returns (bool);
+    /// @notice The weight of a validator in draws.
     function weightOf(uint256 validator) external view returns (uint256);
+    /// @notice The organisation that a validator belongs to; a committee has one seat of each.
     function organisationOf(uint256 validator) external view returns (bytes32);
     /// @notice The validator that a signing key serves or has ever served. Reverts with StakeRegistryUnknownSigner.
     function validatorOf(address signer) external view returns (uint256 validator);

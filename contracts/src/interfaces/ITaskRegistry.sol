@@ -31,11 +31,14 @@ interface ITaskRegistry {
     /// trainers * Q >= 2^(width - 1), tau outside 1..Q, L < 1 at the smallest D, scaleBits > 24, zero numerator or denominator,
     /// 2 num D_max tau + den D_max >= 2^62.
     function createTask(TaskSpecification calldata specification) external returns (uint256 task);
+    /// @notice All terms of a task as they were created.
     function specificationOf(uint256 task) external view returns (TaskSpecification memory);
     /// @notice How the task's deltas become integers, and what their sum does to the model.
     function integersOf(uint256 task) external view returns (IntegerTerms memory);
     /// @notice What rounds go by, packed, and the root of the initial model.
     function planOf(uint256 task) external view returns (Plan memory plan, bytes32 modelRoot);
+    /// @notice Who created and funds a task.
     function creatorOf(uint256 task) external view returns (address);
+    /// @notice How many tasks there are.
     function taskCount() external view returns (uint256);
 }
