@@ -14,6 +14,8 @@ BIN = Path(sys.executable).parent
 PYTEST = [str(BIN / "pytest"), "-q", "--no-header"]
 BOTH_CORES = ["-n", "2", "--dist", "loadfile"]
 """For tests whose files do not share a chain, a port or a core's timing."""
+WAITING = ["-n", "3", "--dist", "loadfile"]
+"""For those of them that wait for blocks and peers a third of their time."""
 
 TIERS: dict[str, tuple[int, list[list[str]]]] = {
     "checks": (
@@ -27,12 +29,12 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
         ],
     ),
     "core": (90, [[*PYTEST, *BOTH_CORES, "tests/unit", "tests/property", "tests/fuzz"]]),
-    "network": (60, [[*PYTEST, *BOTH_CORES, "tests/network"]]),
+    "network": (60, [[*PYTEST, *WAITING, "tests/network"]]),
     "contracts": (
         90,
         [
             [sys.executable, "scripts/build_contracts.py", "--test"],
-            [*PYTEST, *BOTH_CORES, "tests/contracts"],
+            [*PYTEST, *WAITING, "tests/contracts"],
         ],
     ),
     "simulation": (60, [[*PYTEST, *BOTH_CORES, "tests/simulation", "tests/privacy"]]),
