@@ -311,7 +311,6 @@ contract DelegationTest is Fixture {
     }
 
     /// @dev Splitting a position into many requests gains nothing.
-    /// forge-config: default.fuzz.runs = 256
     function testFuzz_rounding_never_favours_the_holder(uint96 amount, uint16 slashed, uint96[4] memory parts) public {
         uint256 put = 1 + amount % 1000 ether;
         _delegate(ANN, put);
