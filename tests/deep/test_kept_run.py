@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -82,4 +83,5 @@ def test_no_secret_lies_among_the_public_files(kept: Path) -> None:
     public = b"".join(path.read_bytes() for path in public_files(kept))
     for secret in secrets:
         assert secret not in public
-        assert bytes.fromhex(secret.decode()) not in public
+        with suppress(ValueError):  # Some files hold the key's bytes, others their digits.
+            assert bytes.fromhex(secret.decode("ascii")) not in public
