@@ -20,6 +20,8 @@ from flocknode.p2p.noise import Buffer
 WINDOW_BYTES = 1 << 18
 """What a stream may send before it is given credit: yamux, "Flow Control"."""
 BODY_BYTES_MAX = 1 << 18
+PIECE_BYTES_MIN = 1 << 10
+"""Shorter parts are joined: kept as they came, each would take a hundred times its own memory."""
 CREDIT_SECONDS = 20.0
 """A peer that gives no credit for so long has stopped reading."""
 
@@ -144,7 +146,7 @@ class MuxedStream(IMuxedStream):  # type: ignore[misc]  # libp2p is untyped
         self._window -= len(part)
         self._held += len(part)
         last = self._pieces[-1] if self._pieces else None
-        if 2 * len(part) >= memoryview(part.obj).nbytes:
+        if len(part) >= PIECE_BYTES_MIN and 2 * len(part) >= memoryview(part.obj).nbytes:
             self._pieces.append(part)
         elif isinstance(last, bytearray) and len(last) < WINDOW_BYTES:
             last += part

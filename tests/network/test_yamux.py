@@ -235,3 +235,14 @@ async def test_small_parts_of_large_messages_do_not_keep_these_in_memory():
         tracemalloc.stop()
     assert held < 100_000
     assert await stream.read(4_000) == b"".join(bytes([i % 256]) * 2 for i in range(2_000))
+
+
+async def test_bytes_that_come_one_by_one_take_no_more_memory_than_they_are_worth():
+    stream = MuxedStream(Nowhere(), 1)
+    tracemalloc.start()
+    for number in range(1 << 14):
+        stream.deliver(memoryview(bytes([number % 256])))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 4 << 14
+    assert await stream.read() == bytes(range(256)) * 64

@@ -1,5 +1,6 @@
 """An explicit-state checker: every order of moves, breadth first, shortest way to a fault."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ State = Hashable
 Move = tuple[str, State]
 
 
-class Machine:
+class Machine(ABC):
     """Moves are (words, next state). If ``timely``, deadlines pass when no honest move is left."""
 
     timely = False
@@ -43,12 +44,13 @@ class Machine:
     def has(self, rule: str) -> bool:
         return rule in self.rules
 
+    @abstractmethod
     def start(self) -> State:
-        raise NotImplementedError
+        """Return where an attempt begins."""
 
+    @abstractmethod
     def end(self, state: State) -> str:
         """Name how the attempt ended; empty while it goes on."""
-        raise NotImplementedError
 
     def honest(self, _: State) -> Iterator[Move]:
         return iter(())
