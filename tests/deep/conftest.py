@@ -31,7 +31,8 @@ class Campaigns:
         minutes = config.getoption("minutes")
         self.until = time.monotonic() + 60 * minutes if minutes else float("inf")
         self.whole = not config.getoption("keyword") and not any("::" in a for a in config.args)
-        self.sources = record.sources_digest()
+        self.sources = {}
+        """Digests by campaign."""
         self.wanted = defaultdict(list)
         """Names of all tests by campaign."""
         self.passed = {}
@@ -41,8 +42,9 @@ class Campaigns:
         for item in items:
             self.wanted[campaign_of(item.nodeid)].append(name_of(item.nodeid))
         for campaign in self.wanted:
+            self.sources[campaign] = record.sources_digest(campaign)
             known = self.cache.get(f"deep/{campaign}", {})
-            fresh = known.get("sources") == self.sources
+            fresh = known.get("sources") == self.sources[campaign]
             self.passed[campaign] = known["tests"] if fresh else {}
         if self.resume:
             done = [i for i in items if name_of(i.nodeid) in self.passed[campaign_of(i.nodeid)]]
@@ -60,17 +62,21 @@ class Campaigns:
         elif report.when == "call" and report.passed:
             figures = dict(report.user_properties)
             self.passed[campaign][name] = [round(report.duration, 2), figures]
-        state = {"sources": self.sources, "tests": self.passed[campaign]}
+        state = {"sources": self.sources[campaign], "tests": self.passed[campaign]}
         self.cache.set(f"deep/{campaign}", state)
 
     def pytest_sessionfinish(self, session):
-        if not self.whole or self.sources != record.sources_digest():
+        if not self.whole:
             return
         unfinished = False
         for campaign, names in self.wanted.items():
             passed = self.passed[campaign]
-            if set(names) <= passed.keys():
-                record.write(campaign, self.sources, [record.Passed(n, *passed[n]) for n in names])
+            if self.sources[campaign] != record.sources_digest(campaign):
+                unfinished = True
+            elif set(names) <= passed.keys():
+                record.write(
+                    campaign, self.sources[campaign], [record.Passed(n, *passed[n]) for n in names]
+                )
             else:
                 unfinished = True
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):

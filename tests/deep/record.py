@@ -17,6 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DEEP = Path("tests/deep")
 SOURCES = ("flocknode", "contracts/src")
+SOURCES_OF = {
+    "bytecode": ("contracts/src", "contracts/test"),
+    "model": ("tests/deep/model",),
+    "mutants": ("contracts/src", "contracts/test", "tests/mutants"),
+}
+"""What a campaign runs, where that is not the whole program."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,13 @@ class Passed:
     figures: Mapping[str, object]
 
 
-def sources_digest() -> str:
-    """Return SHA-256 over names and contents of the tracked sources; prose does not count."""
+def sources_digest(campaign: str) -> str:
+    """Return SHA-256 over names and contents of its tracked sources; prose does not count."""
     listing = subprocess.run(
-        ["git", "ls-files", "-z", *SOURCES], cwd=ROOT, check=True, capture_output=True
+        ["git", "ls-files", "-z", *SOURCES_OF.get(campaign, SOURCES)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     )
     digest = hashlib.sha256()
     for name in sorted(listing.stdout.decode().split("\0")):
@@ -67,8 +76,7 @@ def write(campaign: str, sources: str, passed: Iterable[Passed]) -> None:
 
 def warnings() -> list[str]:
     """Return a line for each campaign whose record does not speak of these sources."""
-    sources = sources_digest()
-    verdicts = {campaign: _verdict(campaign, sources) for campaign in campaigns()}
+    verdicts = {campaign: _verdict(campaign) for campaign in campaigns()}
     return [
         f"warning: {verdict}; run: make deep DEEP={DEEP}/test_{campaign}.py"
         for campaign, verdict in verdicts.items()
@@ -76,12 +84,12 @@ def warnings() -> list[str]:
     ]
 
 
-def _verdict(campaign: str, sources: str) -> str | None:
+def _verdict(campaign: str) -> str | None:
     try:
         record = json.loads(record_of(campaign).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return f"no record of {campaign}"
-    if record["sources"] != sources:
+    if record["sources"] != sources_digest(campaign):
         return f"the record of {campaign} is of other sources ({record['date']})"
     return None
 
