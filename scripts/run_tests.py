@@ -14,8 +14,8 @@ BIN = Path(sys.executable).parent
 PYTEST = [str(BIN / "pytest"), "-q", "--no-header"]
 BOTH_CORES = ["-n", "2", "--dist", "loadfile"]
 """For tests whose files do not share a chain, a port or a core's timing."""
-WAITING = ["-n", "3", "--dist", "loadfile"]
-"""For those of them that wait for blocks and peers a third of their time."""
+WAITING = ["-n", "4", "--dist", "loadfile"]
+"""For those of them that wait for blocks and peers half of their time."""
 
 TIERS: dict[str, tuple[int, list[list[str]]]] = {
     "checks": (
@@ -38,7 +38,7 @@ TIERS: dict[str, tuple[int, list[list[str]]]] = {
         ],
     ),
     "simulation": (60, [[*PYTEST, *BOTH_CORES, "tests/simulation", "tests/privacy"]]),
-    "e2e": (90, [[*PYTEST, "tests/e2e"]]),
+    "e2e": (90, [[*PYTEST, *BOTH_CORES, "tests/e2e"]]),
 }
 """Budget in seconds on two cores, and the commands."""
 

@@ -17,11 +17,11 @@ import numpy as np
 import trio
 
 from flocknode.bench.figure import Figure
-from flocknode.cli.assembly import tune_process
 from flocknode.cli.demo.plan import DemoOptions
 from flocknode.cli.demo.report import bytes_needed, count_traffic
 from flocknode.cli.demo.run import watch
 from flocknode.cli.demo.stage import Stage, open_grounds, set_stage, start_nodes
+from flocknode.cli.process import tune_process
 from flocknode.learning.jobs import PrepareJob, TrainJob
 from flocknode.learning.pool import Prepared, Trained, TrainerPool
 from flocknode.learning.recipe import WEIGHT_MAX, Reach, default_terms

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from flocknode.bench.figure import Figure
-from flocknode.cli.assembly import tune_process
+from flocknode.cli.process import tune_process
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, tree_root
 from flocknode.messages.verdict import Verdict
 from flocknode.node.blobs import MemoryBlobs, MemoryDraft

@@ -1,7 +1,5 @@
 """One node, put together from its data directory and nothing else."""
 
-import gc
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -47,7 +45,6 @@ DEPLOYMENT = "deployment.json"
 TASK = "task.json"
 INITIAL_MODEL = "initial.model"
 SHARD = "shard.npz"
-SWITCH_SECONDS = 0.0005
 
 
 @dataclass(slots=True)
@@ -228,17 +225,6 @@ class Judge:
     def __call__(self, author: PeerId, topic: str, payload: bytes) -> Verdict:
         del topic
         return self.service.judge(author, payload) if self.service else Verdict.IGNORE
-
-
-def tune_process() -> None:
-    """Spare the collector the modules, and let it run less often: it took a tenth of all time.
-
-    A thread that comes back from the disk waits one switch interval for a busy loop, several times
-    for each statement that is signed: by default 5 ms, which made rounds longer.
-    """
-    sys.setswitchinterval(SWITCH_SECONDS)
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 def load_network_seed(directory: Path) -> bytes:

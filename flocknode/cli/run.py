@@ -8,8 +8,9 @@ from pathlib import Path
 import trio
 
 from flocknode.chain.connection import Connections
-from flocknode.cli.assembly import SHARD, Node, tune_process
+from flocknode.cli.assembly import SHARD, Node
 from flocknode.cli.output import INTERRUPTED, Output
+from flocknode.cli.process import tune_process
 from flocknode.cli.stopping import until_stopped
 from flocknode.learning.pool import TrainerPool
 from flocknode.p2p.identity import peer_text

@@ -115,6 +115,8 @@ class Host:
         self._swarm = self.raw.get_network()
         # It dials whoever is known up to half of the limit, whatever its watermarks say.
         self._swarm.auto_connector.maybe_connect = _connect_nobody
+        # They would identify who connects and weigh whom to cut; each event costs a task of each.
+        self._swarm.notifees.clear()
         self._swarm.retry_config = RetryConfig(max_retries=0)
         self.peer = PeerId(self.raw.get_id().to_bytes())
         self._addresses: OrderedDict[PeerId, tuple[str, ...]] = OrderedDict()

@@ -1,5 +1,7 @@
 """The network key of a node and the peer id that names it."""
 
+from functools import lru_cache
+
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.keys import KeyPair
 from libp2p.peer.id import ID
@@ -10,6 +12,8 @@ from flocknode.errors import ConfigurationError
 from flocknode.primitives import PeerId
 
 SEED_BYTES = 32
+NAMED_MAX = 1_024
+"""Texts kept of peers and their addresses: base58 takes a third of a millisecond."""
 
 
 def key_pair_of(seed: bytes) -> KeyPair:
@@ -23,11 +27,13 @@ def peer_of(seed: bytes) -> PeerId:
     return PeerId(ID.from_pubkey(key_pair_of(seed).public_key).to_bytes())
 
 
+@lru_cache(maxsize=NAMED_MAX)
 def peer_text(peer: PeerId) -> str:
     """Return the base58 form of ``peer`` for logs and addresses."""
     return str(ID(peer))
 
 
+@lru_cache(maxsize=NAMED_MAX)
 def parse_address(text: str) -> tuple[PeerId, str]:
     """Split a multiaddr that ends in ``/p2p/<peer>`` into the peer and the address to dial."""
     try:

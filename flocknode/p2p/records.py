@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from libp2p.crypto.ed25519 import Ed25519PublicKey
@@ -21,6 +22,7 @@ ADDRESSES_MAX = 4
 ADDRESS_BYTES_MAX = 96
 RECORD_BYTES_MAX = PEER_BYTES + 8 + 1 + ADDRESSES_MAX * (1 + ADDRESS_BYTES_MAX) + 64
 PROTOCOLS = (["ip4", "tcp"], ["ip6", "tcp"], ["dns4", "tcp"], ["dns6", "tcp"], ["dns", "tcp"])
+CHECKED_MAX = 1_024
 UNSPECIFIED = ("/ip4/0.0.0.0/", "/ip6/::/")
 _TAG = b"flocknode/peer-record/1\0"
 _HEAD = struct.Struct(f">{PEER_BYTES}sQB")
@@ -47,8 +49,12 @@ class PeerRecord:
         return cls(peer, sequence, kept, key_pair_of(seed).private_key.sign(signed))
 
     @classmethod
+    @lru_cache(maxsize=CHECKED_MAX)
     def from_bytes(cls, data: bytes) -> Self:
-        """Decode and check a record; raises ``RecordError``."""
+        """Decode and check a record; raises ``RecordError``.
+
+        Peers pass the same records on again and again: each is checked once.
+        """
         try:
             peer, sequence, count = _HEAD.unpack_from(data)
             addresses, offset = [], _HEAD.size

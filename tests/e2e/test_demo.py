@@ -70,9 +70,11 @@ def test_it_really_is_the_network(demo: Finished) -> None:
     assert received >= sent >= demo.summary["bytes_needed"]
 
 
-def test_one_seed_gives_one_model_and_interrupting_leaves_no_process(demo: Finished) -> None:
+def test_one_seed_gives_one_model_whoever_sums_it_and_interrupting_leaves_no_process(
+    demo: Finished,
+) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "--json", "--seed", "7"],
+        [*COMMAND, "--json", "--seed", "7", "--seats", "1", "--validators", "6"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -12,6 +12,7 @@ import trio
 
 from flocknode.cli.demo.plan import DemoOptions
 from flocknode.cli.output import INTERRUPTED, Output
+from flocknode.cli.process import tune_process
 from flocknode.cli.stopping import until_stopped
 from flocknode.errors import UnavailableError
 from flocknode.learning.pool import TrainerPool
@@ -33,7 +34,7 @@ async def _run(options: DemoOptions, output: Output) -> int:
             async with TrainerPool.open() as pool:
                 # The processes load torch while this one loads the rest.
                 await trio.sleep(HEAD_START_SECONDS)
-                from flocknode.cli.assembly import tune_process
+                tune_process()
                 from flocknode.cli.demo.run import play
 
                 tune_process()

@@ -259,7 +259,10 @@ def configure_nodes(stage: Stage) -> list[Member]:
 
 
 async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
-    """Write every directory, open every node from it, and wait until the streams stand."""
+    """Write every directory, open every node from it, and wait until all trainers are linked.
+
+    The validators among themselves link while the first trainers train.
+    """
     members = configure_nodes(stage)
     # Directories that are thrown away need no disk; two dozen nodes would wait for its syncs.
     durable = stage.options.keep is not None
@@ -291,6 +294,6 @@ def _plot(stage: Stage) -> Plot | None:
 
 
 async def _wait_linked(stage: Stage, validators: set[bytes]) -> None:
-    for node in stage.nodes:
-        while not node.network.linked() >= validators - {node.network.peer}:  # noqa: ASYNC110
+    for node in stage.nodes[: len(stage.trainers)]:
+        while not node.network.linked() >= validators:  # noqa: ASYNC110
             await trio.sleep(0.02)
