@@ -11,6 +11,8 @@ from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from trio.testing import memory_stream_pair
 
+from flocknode.p2p.tuning import NEGOTIATE_SECONDS
+
 SPOKEN, OTHER = TProtocol("/spoken/1"), TProtocol("/other/1")
 
 
@@ -54,8 +56,9 @@ async def test_protocol_that_is_not_spoken_is_refused():
         await select([OTHER])
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_listener_that_says_nothing_is_given_up():
+async def test_listener_that_says_nothing_is_given_up(autojump_clock):
     ours, _theirs = memory_stream_pair()
+    began = autojump_clock.current_time()
     with pytest.raises(MultiselectClientError, match="no agreement on /spoken/1"):
         await MultiselectClient().select_one_of([SPOKEN], MultiselectCommunicator(Pipe(ours)))
+    assert autojump_clock.current_time() - began == NEGOTIATE_SECONDS
