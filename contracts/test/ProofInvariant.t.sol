@@ -283,6 +283,8 @@ contract ProofHandler is LyingSeats {
 /// forge-config: default.invariant.runs = 3
 /// forge-config: default.invariant.depth = 60
 /// forge-config: default.invariant.shrink-run-limit = 20
+/// forge-config: deep.invariant.runs = 100
+/// forge-config: deep.invariant.depth = 100
 contract ProofInvariantTest is Test {
     ProofHandler private _handler;
 
@@ -293,6 +295,12 @@ contract ProofInvariantTest is Test {
     function targetContracts() public view returns (address[] memory targets) {
         targets = new address[](1);
         targets[0] = address(_handler);
+    }
+
+    /// @dev The fuzzer gives a sender ether, so none may be a contract whose balance is compared.
+    function targetSenders() public pure returns (address[] memory senders) {
+        senders = new address[](1);
+        senders[0] = address(0xCA11E4);
     }
 
     function invariant_only_lies_cost_stake_once_and_every_unit_is_somewhere() public view {

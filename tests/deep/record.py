@@ -20,7 +20,7 @@ SOURCES = ("flocknode", "contracts/src")
 SOURCES_OF = {
     "bytecode": ("contracts/src", "contracts/test"),
     "model": ("tests/deep/model",),
-    "mutants": ("contracts/src", "contracts/test", "tests/mutants"),
+    "mutants": ("contracts/src", "contracts/test"),
 }
 """What a campaign runs, where that is not the whole program."""
 
