@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+import pytest
+
 from flocknode.crypto.hashing import keccak256, mask_commitment, mask_roots_hash, sha256
 from flocknode.crypto.merkle import TreeKind, tree_path, tree_root
 from flocknode.crypto.signing import SigningKey
@@ -14,12 +16,13 @@ from flocknode.protocol.ledger import (
     Draw,
     IncludeSet,
     OpenRound,
+    Poke,
     ProposeModel,
     Reveal,
     Settle,
 )
 from flocknode.sim import schedule
-from flocknode.sim.abi import bits
+from flocknode.sim.abi import CallReverted, bits
 from flocknode.sim.ledger import SimulatedLedger
 from flocknode.sim.pay import ContributionClaim
 from flocknode.sim.state import Deployment, LedgerState, Phase, TaskSpecification
@@ -55,6 +58,8 @@ TERMS = TaskTerms(
     rounds=10,
 )
 WHOLE = (1 << TERMS.trainers) - 1
+EPOCH = replace(TERMS, epoch_rounds=3)
+"""The last inclusion view of a draw at 0 ends at 60 + 10 + 4 * 10."""
 
 
 def digest(label: str) -> Digest:
@@ -292,3 +297,25 @@ class World:
             record=records[start : start + RECORD_BYTES],
             path=tree_path(records, position, RECORD_BYTES),
         )
+
+
+def kinds(events):
+    return [type(event) for event in events]
+
+
+def refused(reason: str):
+    return pytest.raises(CallReverted, match=f"^{reason}$")
+
+
+def after_the_views(world: World) -> World:
+    world.at(schedule.roll_call(world.terms, world.attempt.drawn_at)[0])
+    return world
+
+
+def aborted(world: World, absent=()) -> tuple:
+    """Let an attempt pass without a set; all but the absent seats answer the roll call."""
+    after_the_views(world)
+    for seat in set(range(9)) - set(absent):
+        world.apply(world.answer(seat))
+    world.at(schedule.roll_call(world.terms, world.attempt.drawn_at)[1])
+    return world.apply(Poke(TASK))
