@@ -204,10 +204,11 @@ def send_slowly(seconds):
 
 async def test_slow_holder_loses_its_turn_and_what_it_sent_is_kept(monkeypatch):
     monkeypatch.setattr(blobs, "TURN_SECONDS", 0.5)
+    monkeypatch.setattr(blobs, "BYTES_PER_SECOND_MIN", 100 * CHUNK)
     shelf = Shelf()
     root = shelf.put(DATA)
     slow, honest, puller = node(1), node(2, blobs=shelf), node(3)
-    slow._host.serve(PROTOCOL, lying(send_slowly(0.4)))
+    slow._host.serve(PROTOCOL, lying(send_slowly(0.2)))
     async with running(slow, honest, puller):
         await known(puller, slow, honest)
         assert await fetched(puller, root, LENGTH, slow, honest) == DATA
@@ -215,7 +216,7 @@ async def test_slow_holder_loses_its_turn_and_what_it_sent_is_kept(monkeypatch):
 
 
 async def test_holder_that_sends_fast_enough_keeps_its_turn_and_nothing_is_sent_twice(monkeypatch):
-    monkeypatch.setattr(blobs, "TURN_SECONDS", 0.3)
+    monkeypatch.setattr(blobs, "TURN_SECONDS", 0.2)
     monkeypatch.setattr(blobs, "BYTES_PER_SECOND_MIN", CHUNK)
     shelf = Shelf()
     root = shelf.put(DATA)
@@ -228,11 +229,12 @@ async def test_holder_that_sends_fast_enough_keeps_its_turn_and_nothing_is_sent_
 
 
 async def test_blob_that_came_from_two_holders_is_served_without_hashing_it_again(monkeypatch):
-    monkeypatch.setattr(blobs, "TURN_SECONDS", 0.5)
+    monkeypatch.setattr(blobs, "TURN_SECONDS", 0.3)
+    monkeypatch.setattr(blobs, "BYTES_PER_SECOND_MIN", 100 * CHUNK)
     shelf, other = Shelf(), Shelf()
     root = shelf.put(DATA)
     slow, honest, puller, last = node(1), node(2, blobs=shelf), node(3, blobs=other), node(4)
-    slow._host.serve(PROTOCOL, lying(send_slowly(0.4)))
+    slow._host.serve(PROTOCOL, lying(send_slowly(0.2)))
     async with running(slow, honest, puller, last):
         await known(puller, slow, honest)
         await known(last, puller)
@@ -262,12 +264,13 @@ async def test_blob_that_many_ask_for_at_once_is_hashed_once(monkeypatch):
 
 async def test_of_holders_that_are_all_slow_the_fastest_sends_the_rest(monkeypatch):
     monkeypatch.setattr(blobs, "TURN_SECONDS", 0.5)
+    monkeypatch.setattr(blobs, "BYTES_PER_SECOND_MIN", 100 * CHUNK)
     slowest, slow, puller = node(1), node(2), node(3)
     asked = []
 
     async def answer(stream, request):
         asked.append("slow")
-        await send_slowly(0.4)(stream, request)
+        await send_slowly(0.2)(stream, request)
 
     async def hang(_stream, _request):
         asked.append("slowest")
