@@ -103,7 +103,8 @@ class Draft(Protocol):
 class BlobStore(Protocol):
     """Bytes by content address; the oldest may be gone at any time. May block."""
 
-    def put(self, root: Digest, data: bytes) -> None: ...
+    def put(self, root: Digest, data: bytes | memoryview, *, sync: bool = False) -> None:
+        """Keep ``data``, whose root the caller has checked; ``sync``: beyond a power loss."""
 
     def get(self, root: Digest) -> bytes | memoryview | None: ...
 

@@ -17,6 +17,7 @@ import numpy as np
 import trio
 
 from flocknode.bench.figure import Figure
+from flocknode.bench.transfer import measure_pulls
 from flocknode.cli.demo.plan import DemoOptions
 from flocknode.cli.demo.report import bytes_needed, count_traffic
 from flocknode.cli.demo.run import watch
@@ -94,18 +95,19 @@ class DummyPool(TrainerPool):
         return Trained(ModelDelta(delta), 0.0, 1)
 
 
-def measure_rounds(words: int, bytes_per_second: float) -> list[Figure]:
+def measure_rounds(words: int) -> list[Figure]:
     """Measure one length in a process of its own; blocks while it runs.
 
-    ``bytes_per_second`` is what pulls within one process reach: the time that a round's bytes take
-    at that rate is what its seconds are measured by.
+    The time that a round's bytes take in pulls within one process is what its seconds are measured
+    by. Those pulls are measured before and after it, since a machine has other things to do.
     """
     command = [sys.executable, "-m", "flocknode.bench.rounds", str(words)]
+    before = measure_pulls()
     done = subprocess.run(  # noqa: S603
         command, check=True, stdout=subprocess.PIPE, timeout=SECONDS_MAX
     )
     cost = RoundCost(**json.loads(done.stdout.splitlines()[-1]))
-    return figures_of(cost, bytes_per_second)
+    return figures_of(cost, (before + measure_pulls()) / 2)
 
 
 def figures_of(cost: RoundCost, bytes_per_second: float) -> list[Figure]:
@@ -114,6 +116,7 @@ def figures_of(cost: RoundCost, bytes_per_second: float) -> list[Figure]:
     needed_seconds = cost.needed_bytes / bytes_per_second
     is_bulk = cost.words == max(ROUNDS)
     return [
+        Figure(f"blob pulls beside {of}", bytes_per_second / 1e6, "MB/s", None, None),
         Figure(
             f"seconds of {of}",
             cost.seconds,

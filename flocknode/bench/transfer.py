@@ -32,7 +32,6 @@ BLOB_BYTES = 64 << 20
 REPEATS = 3
 BETWEEN_MIN = 130.0
 """MB/s that a pull between two processes must reach."""
-PULL_WITHIN = "blob pull within one process"
 CHUNK_BYTES = CHUNK_LEAVES * LEAF_BYTES
 _SEED = hashlib.sha256(b"flocknode bench").digest()
 
@@ -46,13 +45,7 @@ async def measure_transfer() -> list[Figure]:
     within_tcp = await trio.to_thread.run_sync(_tcp_within)
     async with _served_elsewhere() as address:
         between, pulling = await _pull_rate(root, address)
-    store = MemoryBlobs()
-    store.put(root, blob)
-    async with trio.open_nursery() as nursery:
-        server = _network(os.urandom(32), store)
-        await nursery.start(server.run)
-        within, both = await _pull_rate(root, server.address)
-        nursery.cancel_scope.cancel()
+    within, both = await _rate_within(root, blob)
     return [
         Figure("tcp between two processes", between_tcp, "MB/s", None, None),
         Figure(
@@ -60,9 +53,30 @@ async def measure_transfer() -> list[Figure]:
         ),
         Figure("processor time of a chunk, pulling end", pulling, "ms", None, pulling / both),
         Figure("tcp within one process", within_tcp, "MB/s", None, None),
-        Figure(PULL_WITHIN, within, "MB/s", None, within / within_tcp),
+        Figure("blob pull within one process", within, "MB/s", None, within / within_tcp),
         Figure("processor time of a chunk, both ends", both, "ms", None, None),
     ]
+
+
+def measure_pulls() -> float:
+    """Return how many bytes a second pulls within this process reach now; blocks."""
+    tune_process()
+    blob = _blob()
+    root = tree_root(TreeKind.MASKED_VECTOR, blob)
+    rate, _ = trio.run(_rate_within, root, blob)
+    return 1e6 * rate
+
+
+async def _rate_within(root: Digest, blob: bytes) -> tuple[float, float]:
+    """Return what ``_pull_rate`` finds when both ends are in this process."""
+    store = MemoryBlobs()
+    store.put(root, blob)
+    async with trio.open_nursery() as nursery:
+        server = _network(os.urandom(32), store)
+        await nursery.start(server.run)
+        found = await _pull_rate(root, server.address)
+        nursery.cancel_scope.cancel()
+    return found
 
 
 def _blob() -> bytes:

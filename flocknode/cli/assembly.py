@@ -93,7 +93,7 @@ class Node:
         judge = Judge()
         network_seed = load_network_seed(directory)
         storage = Storage.open(directory, key.address) if durable else MemoryStorage()
-        storage.blobs.put(task.initial_model, initial_model)
+        storage.blobs.put(task.initial_model, initial_model, sync=True)
         machine = RoundMachine(
             key.address,
             deployment.domain,

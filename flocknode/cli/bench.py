@@ -12,7 +12,7 @@ from flocknode.bench.figure import Figure
 from flocknode.bench.machine import describe_machine
 from flocknode.bench.rounds import ROUNDS, measure_rounds
 from flocknode.bench.startup import measure_startup
-from flocknode.bench.transfer import PULL_WITHIN, measure_transfer
+from flocknode.bench.transfer import measure_transfer
 from flocknode.bench.verdict import described, is_kept, rounded
 from flocknode.cli.output import Output
 from flocknode.errors import UnavailableError, UsageError
@@ -23,10 +23,8 @@ def _transfer() -> Iterable[Figure]:
 
 
 def _rounds() -> Iterable[Figure]:
-    """Measure rounds by the length of the model, against the rate of this run's own pulls."""
-    rates = {figure.name: 1e6 * figure.value for figure in _transfer()}
     for words in ROUNDS:
-        yield from measure_rounds(words, rates[PULL_WITHIN])
+        yield from measure_rounds(words)
 
 
 BENCHES: Final[dict[str, Callable[[], Iterable[Figure]]]] = {

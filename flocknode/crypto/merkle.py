@@ -5,9 +5,12 @@ SHA-256(0x02, uint64 byte length, uint8 kind, tree). Leaf and node differ by the
 root binds the length, so no two byte strings of a kind share a root (compare CVE-2012-2459).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from hashlib import sha256
+from itertools import chain, starmap
+from operator import add
+from struct import iter_unpack
 from typing import Final
 
 from flocknode.crypto.errors import TreeError
@@ -15,7 +18,6 @@ from flocknode.primitives import Digest
 
 LEAF_BYTES: Final = 1024
 """A leaf as calldata costs 16k gas; four times the leaf would gain a factor 1.7 in speed."""
-_BLOCK_LEAVES: Final = 256
 _LEAF: Final = b"\0"
 _NODE: Final = b"\1"
 _ROOT: Final = b"\2"
@@ -160,18 +162,16 @@ def _leaves(view: memoryview, leaf_bytes: int) -> list[bytes]:
     return _digests(_LEAF, _parts(view, leaf_bytes))
 
 
-def _parts(view: memoryview, leaf_bytes: int) -> Iterator[bytes]:
-    """Cut bytes into leaves: out of copied blocks, since a slice of a view costs twice as much."""
-    step = _BLOCK_LEAVES * leaf_bytes
-    for first in range(0, len(view), step):
-        block = bytes(view[first : first + step])
-        for start in range(0, len(block), leaf_bytes):
-            yield block[start : start + leaf_bytes]
+def _parts(view: memoryview, leaf_bytes: int) -> Iterable[bytes | memoryview]:
+    """Cut bytes into leaves; unpacking costs a third of what slices do."""
+    whole = len(view) - len(view) % leaf_bytes
+    parts = chain.from_iterable(iter_unpack(f"{leaf_bytes}s", view[:whole]))
+    return chain(parts, [view[whole:]]) if whole < len(view) else parts
 
 
 def _parents(level: Sequence[bytes]) -> list[bytes]:
     pairs = zip(level[::2], level[1::2], strict=False)
-    parents = _digests(_NODE, (left + right for left, right in pairs))
+    parents = _digests(_NODE, starmap(add, pairs))
     if len(level) & 1:
         parents.append(level[-1])
     return parents

@@ -45,8 +45,9 @@ class MemoryBlobs:
         self._blobs: OrderedDict[Digest, bytes | memoryview] = OrderedDict()
         self._drafts: OrderedDict[Digest, MemoryDraft] = OrderedDict()
 
-    def put(self, root: Digest, data: bytes | memoryview) -> None:
+    def put(self, root: Digest, data: bytes | memoryview, *, sync: bool = False) -> None:
         """Keep ``data``, whose root the caller has checked."""
+        del sync
         if root in self._blobs:
             self._blobs.move_to_end(root)
             return

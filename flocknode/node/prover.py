@@ -183,7 +183,7 @@ class Prover:
         root = model_root(after)
         if root == proposal.model_root:
             return None
-        self._blobs.put(root, bytes(words_bytes(after)))
+        self._blobs.put(root, bytes(words_bytes(after)), sync=True)
         return root
 
     def _find(

@@ -24,7 +24,7 @@ class AttemptSecrets:
     masking: Masking | None = None
     seeds: dict[Digest, bytes] = field(default_factory=dict, repr=False)
     """Seed of this seat's column, by header digest. Not stored: key and capsules give them."""
-    sums: dict[Digest, bytes] = field(default_factory=dict, repr=False)
+    sums: dict[Digest, bytes | memoryview] = field(default_factory=dict, repr=False)
     """Mask sums by root, until they may be served. Not stored: the seeds give them."""
 
     def to_bytes(self) -> bytes:

@@ -198,8 +198,8 @@ class NodeService:
                 nursery.start_soon(self._compute_in_thread, self._prover.prepare, effect)
             case Fetch():
                 nursery.start_soon(self._fetch, effect)
-            case Hold(root, data):
-                self._blobs.put(root, data)
+            case Hold(root, data, is_model):
+                self._blobs.put(root, data, sync=is_model)
             case Offer(root, peers):
                 self._network.offer(root, peers)
             case MakeSealingKey(seating):

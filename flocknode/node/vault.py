@@ -9,6 +9,10 @@ wait for the disk and take long for long vectors: call them in a thread.
 import os
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from flocknode.aggregation.ring import unmask
 from flocknode.aggregation.step import model_root, server_step
@@ -130,7 +134,7 @@ class Vault:
         masking = self._draw_masks(effect)
         seeds = masking.seeds
         masked = mask(quantised, seeds, seating.terms.integers.width)
-        data = bytes(words_bytes(masked.words))
+        data = _held(masked.words)
         root = tree_root(TreeKind.MASKED_VECTOR, data)
         self._blobs.put(root, data)
         trainer = seating.roster.entries[effect.index].trainer
@@ -184,7 +188,7 @@ class Vault:
         if seeds is None:
             raise SecretGone("a seed of an attempt that is over")
         total = sum_masks(seeds, integers.words, integers.width)
-        data = bytes(words_bytes(total.words))
+        data = _held(total.words)
         root = tree_root(TreeKind.MASK_SUM, data)
         secrets.sums[root] = data
         return MasksSummed(effect.seating.ctx, effect.inclusion_root, root, _inline(data))
@@ -216,13 +220,13 @@ class Vault:
             (MaskedDelta(ring_words(ring(root), words, width)) for root in effect.vectors),
             (MaskSum(ring_words(ring(root), words, width)) for root in effect.mask_roots),
         )
-        sum_bytes = bytes(words_bytes(aggregate.words))
+        sum_bytes = _held(aggregate.words)
         aggregate_root = tree_root(TreeKind.AGGREGATE, sum_bytes)
         self._blobs.put(aggregate_root, sum_bytes)
         before = model_words(ring(effect.seating.drawn.model_root), words)
         after = server_step(before, aggregate, effect.weight, integers)
-        root, model = model_root(after), bytes(words_bytes(after))
-        self._blobs.put(root, model)
+        root, model = model_root(after), _held(after)
+        self._blobs.put(root, model, sync=True)
         ctx = effect.seating.ctx
         return AggregateComputed(ctx, effect.mask_roots, aggregate_root, root, _inline(model))
 
@@ -321,5 +325,11 @@ def _seal(seating: Seating, suite: int, key: bytes, seed: bytes, place: CapsuleP
         return b""
 
 
-def _inline(data: bytes) -> bytes:
-    return data if len(data) <= INLINE_VECTOR_MAX else b""
+def _held(words: NDArray[np.integer[Any]]) -> bytes | memoryview:
+    """Return the bytes of words that nobody changes any more; long ones are not copied."""
+    data = words_bytes(words)
+    return data.toreadonly() if len(data) > INLINE_VECTOR_MAX else bytes(data)
+
+
+def _inline(data: bytes | memoryview) -> bytes:
+    return data if isinstance(data, bytes) else b""

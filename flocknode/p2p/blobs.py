@@ -43,6 +43,8 @@ CHUNK_SECONDS = 10.0
 ROUNDS = 3
 TURN_SECONDS = 5.0
 """What each holder has at first; whoever was fastest then has all the time that it needs."""
+BYTES_PER_SECOND_MIN = 1 << 20
+"""Whoever sends as much keeps its turn: a change of holders costs what is under way."""
 BUSY_SECONDS = 0.5
 THREAD_BYTES_MIN = 1 << 20
 """Longer blobs are hashed and written in a thread."""
@@ -122,6 +124,10 @@ class _Pull:
     is_checked: bool = False
     """What the draft held before was compared with the tree."""
     is_busy: bool = False
+    turn: trio.CancelScope = field(default_factory=trio.CancelScope)
+    """Ends when the holder that is asked is too slow."""
+    sums: dict[int, int] = field(default_factory=dict)
+    """Sums of the chunks that came, by number, whoever sent them."""
     speeds: dict[PeerId, float] = field(default_factory=dict)
     """Bytes per second of holders whose turn ended before the blob did."""
     faults: list[str] = field(default_factory=list)
@@ -184,11 +190,14 @@ class Puller:
         raise BlobUnavailableError(root, tuple(pull.faults))
 
     async def _take_turn(self, holder: PeerId, pull: _Pull, seconds: float) -> bool:
-        """Continue ``pull`` with ``holder`` for so long at most; tell whether it is complete."""
+        """Continue ``pull`` with ``holder`` until it is slow; tell whether it is complete.
+
+        A turn lasts ``seconds``, and longer by what comes at ``BYTES_PER_SECOND_MIN``.
+        """
         is_whole, held, began = False, pull.draft.held, trio.current_time()
-        with trio.move_on_after(seconds) as turn:
+        with trio.move_on_after(seconds) as pull.turn:
             is_whole = await self._pull_from(holder, pull)
-        if turn.cancelled_caught:
+        if pull.turn.cancelled_caught:
             speed = (pull.draft.held - held) / (trio.current_time() - began)
             pull.speeds[holder] = speed
             pull.note(holder, f"slow, {speed / 1024:.0f} KiB/s")
@@ -236,11 +245,11 @@ class Puller:
             if pull.draft.held:
                 await stream.reset()
                 return await self._pull_from(stream.peer, pull)
-        await self._read_chunks(stream, request, nodes, pull.draft)
+        await self._read_chunks(stream, request, nodes, pull)
         return True
 
     async def _read_chunks(
-        self, stream: Stream, request: Request, nodes: Sequence[Digest], draft: Draft
+        self, stream: Stream, request: Request, nodes: Sequence[Digest], pull: _Pull
     ) -> None:
         """Check, keep and acknowledge chunk after chunk, while the next ones come in.
 
@@ -248,21 +257,22 @@ class Puller:
         """
         stream.widen(CREDITS * request.chunk_bytes)
         chunks: list[bytes] = []
-        sums: list[int] = []
         for number in range(request.first, request.chunks):
             size = min(request.chunk_bytes, request.length - number * request.chunk_bytes)
             with trio.fail_after(self.chunk_seconds):
                 chunks.append(await stream.read_exact(size))
             if request.nodes_of(chunks[-1]) != (nodes[number],):
-                await _run(request, _append, chunks[:-1], draft)
+                await _run(request, _append, chunks[:-1], pull.draft)
                 raise _WrongBytes("wrong bytes")
-            sums.append(crc32(chunks[-1]))
+            pull.sums[number] = crc32(chunks[-1])
+            pull.turn.deadline += size / BYTES_PER_SECOND_MIN
             if len(chunks) == BATCH or stream.held < size or number == request.chunks - 1:
-                await _run(request, _append, chunks, draft)
+                await _run(request, _append, chunks, pull.draft)
                 with trio.fail_after(self.chunk_seconds):
                     await stream.write(ACKNOWLEDGED * len(chunks))
                 chunks = []
-        if request.first == 0:
+        if len(pull.sums) == request.chunks:
+            sums = [pull.sums[number] for number in range(request.chunks)]
             self._trees.keep(request.root, ChunkTree(nodes, sums))
 
 

@@ -65,6 +65,8 @@ class Server:
         self._requests = Buckets(REQUESTS_PER_SECOND, REQUESTS_BURST)
         self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
         self._trees = trees
+        self._hashing: dict[Digest, trio.Event] = {}
+        """Blobs that are hashed now: whoever asks for one meanwhile waits for its tree."""
         self._offers: OrderedDict[Digest, dict[PeerId, float]] = OrderedDict()
         host.serve(PROTOCOL, self._serve)
 
@@ -130,16 +132,25 @@ class Server:
 
     async def _tree(self, request: Request, blob: memoryview) -> ChunkTree | None:
         """Return what is known of the chunks, or None if the root is not theirs."""
+        while (hashing := self._hashing.get(request.root)) is not None:
+            await hashing.wait()
         known = self._trees.get(request.root)
         if known is None or len(known.nodes) != request.chunks:
-            if request.length >= THREAD_BYTES_MIN:
-                known = await trio.to_thread.run_sync(request.tree_of, blob)
-            else:
-                known = request.tree_of(blob)
+            known = await self._hashed(request, blob)
         if not request.is_named_by(known.nodes):
             return None
         self._trees.keep(request.root, known)
         return known
+
+    async def _hashed(self, request: Request, blob: memoryview) -> ChunkTree:
+        if request.length < THREAD_BYTES_MIN:
+            return request.tree_of(blob)
+        done = self._hashing[request.root] = trio.Event()
+        try:
+            return await trio.to_thread.run_sync(request.tree_of, blob)
+        finally:
+            del self._hashing[request.root]
+            done.set()
 
     async def _write_chunks(
         self, stream: Stream, request: Request, blob: memoryview, tree: ChunkTree

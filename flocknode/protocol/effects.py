@@ -65,6 +65,8 @@ class Hold:
 
     root: Digest
     data: bytes
+    is_model: bool = False
+    """Others may have lost it: it must outlive a power loss."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -333,7 +333,7 @@ class RoundMachine:
             words = self._offered_models.pop(root)
             if root not in self._models:
                 self._keep_model(root)
-                effects.append(Hold(root, words))
+                effects.append(Hold(root, words, is_model=True))
         return effects + self._use_model() if effects else []
 
     def _want_model(self, now: Seconds) -> list[Effect]:

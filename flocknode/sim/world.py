@@ -271,7 +271,7 @@ class World:
                 return [node.prover.prepare(effect)]
             case Fetch():
                 self._fetch(node, effect)
-            case Hold(root, data):
+            case Hold(root, data, _):
                 node.blobs.put(root, data)
             case Offer(root, peers):
                 node.offers.setdefault(root, set()).update(peers)

@@ -59,14 +59,18 @@ class DiskBlobs:
         self._checked: set[Digest] = set()
         self._guard = threading.Lock()
 
-    def put(self, root: Digest, data: bytes | memoryview) -> None:
-        """Keep ``data``, whose root the caller has checked."""
+    def put(self, root: Digest, data: bytes | memoryview, *, sync: bool = False) -> None:
+        """Keep ``data``, whose root the caller has checked.
+
+        Two hundred syncs a round held up the signatures'; vectors are checked when read, and come
+        again, but a model may be the last copy: with ``sync`` it outlives a power loss.
+        """
         self._memory.put(root, data)
         with self._guard:
             if root in self._sizes:
                 return
             self._sizes[root] = len(data)
-        _WRITER.submit(self._write, root, data)
+        _WRITER.submit(self._write, root, data, sync)
 
     def get(self, root: Digest) -> bytes | memoryview | None:
         held = self._memory.get(root)
@@ -99,7 +103,7 @@ class DiskBlobs:
             self._memory.finish(root, draft, sync=sync)
             data = self._memory.get(root)
             assert data is not None
-            self.put(root, data)
+            self.put(root, data, sync=sync)
             return
         path = draft.path
         if sync:
@@ -127,15 +131,15 @@ class DiskBlobs:
             self._memory.put(root, data)
         return data
 
-    def _write(self, root: Digest, data: bytes | memoryview) -> None:
+    def _write(self, root: Digest, data: bytes | memoryview, sync: bool) -> None:
         try:
-            self._store(root, data)
+            self._store(root, data, sync=sync)
         except OSError as error:
             log.warning("blob %s is not on disk: %s", root.hex()[:8], error.strerror)
             with self._guard:
                 self._sizes.pop(root, None)
 
-    def _store(self, root: Digest, data: bytes | memoryview) -> None:
+    def _store(self, root: Digest, data: bytes | memoryview, *, sync: bool) -> None:
         with self._guard:
             # Discarded meanwhile.
             if root not in self._sizes:
@@ -143,10 +147,7 @@ class DiskBlobs:
             self._make_room(0)
             if root not in self._sizes:
                 return
-        # Two hundred syncs a round held up the signatures'; vectors are checked when read, and come
-        # again, but a model may be the last copy.
-        is_model = tree_root(TreeKind.MODEL, data) == root
-        write_whole(self._path(root), data, sync=is_model)
+        write_whole(self._path(root), data, sync=sync)
         if len(data) >= MAPPED_BYTES_MIN:
             self._checked.add(root)
             self._memory.discard(root)

@@ -204,6 +204,7 @@ def send_slowly(seconds):
 
 async def test_slow_holder_loses_its_turn_and_what_it_sent_is_kept(monkeypatch):
     monkeypatch.setattr(blobs, "TURN_SECONDS", 0.5)
+    monkeypatch.setattr(blobs, "BYTES_PER_SECOND_MIN", 100 * CHUNK)
     shelf = Shelf()
     root = shelf.put(DATA)
     slow, honest, puller = node(1), node(2, blobs=shelf), node(3)
@@ -214,8 +215,56 @@ async def test_slow_holder_loses_its_turn_and_what_it_sent_is_kept(monkeypatch):
         assert 0 < honest.counters.bytes_blobs < LENGTH
 
 
+async def test_holder_that_sends_fast_enough_keeps_its_turn_and_nothing_is_sent_twice(monkeypatch):
+    monkeypatch.setattr(blobs, "TURN_SECONDS", 0.2)
+    monkeypatch.setattr(blobs, "BYTES_PER_SECOND_MIN", CHUNK)
+    shelf = Shelf()
+    root = shelf.put(DATA)
+    steady, other, puller = node(1), node(2, blobs=shelf), node(3)
+    steady._host.serve(PROTOCOL, lying(send_slowly(0.1)))
+    async with running(steady, other, puller):
+        await known(puller, steady, other)
+        assert await fetched(puller, root, LENGTH, steady, other) == DATA
+        assert other.counters.bytes_blobs == 0
+
+
+async def test_blob_that_came_from_two_holders_is_served_without_hashing_it_again(monkeypatch):
+    monkeypatch.setattr(blobs, "TURN_SECONDS", 0.3)
+    monkeypatch.setattr(blobs, "BYTES_PER_SECOND_MIN", 100 * CHUNK)
+    shelf, other = Shelf(), Shelf()
+    root = shelf.put(DATA)
+    slow, honest, puller, last = node(1), node(2, blobs=shelf), node(3, blobs=other), node(4)
+    slow._host.serve(PROTOCOL, lying(send_slowly(0.2)))
+    async with running(slow, honest, puller, last):
+        await known(puller, slow, honest)
+        await known(last, puller)
+        other[root] = await fetched(puller, root, LENGTH, slow, honest)
+        assert 0 < honest.counters.bytes_blobs < LENGTH
+        monkeypatch.delattr(Request, "tree_of")
+        assert await fetched(last, root, LENGTH, puller) == DATA
+
+
+async def test_blob_that_many_ask_for_at_once_is_hashed_once(monkeypatch):
+    hashed = []
+    tree_of = Request.tree_of
+    monkeypatch.setattr(
+        Request, "tree_of", lambda request, blob: hashed.append(1) or tree_of(request, blob)
+    )
+    shelf = Shelf()
+    root = shelf.put(DATA)
+    holder, pullers = node(1, blobs=shelf), [node(number) for number in range(2, 5)]
+    async with running(holder, *pullers):
+        for puller in pullers:
+            await known(puller, holder)
+        async with trio.open_nursery() as nursery:
+            for puller in pullers:
+                nursery.start_soon(fetched, puller, root, LENGTH, holder)
+    assert len(hashed) == 1
+
+
 async def test_of_holders_that_are_all_slow_the_fastest_sends_the_rest(monkeypatch):
     monkeypatch.setattr(blobs, "TURN_SECONDS", 0.5)
+    monkeypatch.setattr(blobs, "BYTES_PER_SECOND_MIN", 100 * CHUNK)
     slowest, slow, puller = node(1), node(2), node(3)
     asked = []
 

@@ -23,7 +23,8 @@ def cost(words: int) -> RoundCost:
 
 
 def test_seconds_are_set_against_the_time_that_the_needed_bytes_take():
-    seconds, _, sent, peak = figures_of(cost(max(ROUNDS)), bytes_per_second=100)
+    pulls, seconds, _, sent, peak = figures_of(cost(max(ROUNDS)), bytes_per_second=100)
+    assert (pulls.value, pulls.unit) == (1e-4, "MB/s")
     assert (seconds.value, seconds.limit, seconds.ratio) == (6.0, 6.0, 3.0)
     assert (sent.value, sent.limit, sent.ratio) == (210, pytest.approx(220), 1.05)
     assert (peak.value, peak.limit, peak.ratio) == (4.0, MEMORY_GIB_MAX, 0.5)

@@ -278,7 +278,7 @@ def test_pushed_model_is_kept_once_the_chain_names_it():
     node = machine(US.trainers[0])
     advance(node, DRAWN)
     assert hear(node, ModelWords(NEXT_ROOT, NEXT_MODEL), PROPOSER) == []
-    assert Hold(NEXT_ROOT, NEXT_MODEL) in advance(node, proposed())
+    assert Hold(NEXT_ROOT, NEXT_MODEL, is_model=True) in advance(node, proposed())
 
 
 def test_model_of_a_stranger_is_ignored():

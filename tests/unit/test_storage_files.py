@@ -107,6 +107,19 @@ def test_blob_is_found_again_by_the_next_process(tmp_path):
     second.close()
 
 
+def test_only_a_model_waits_for_the_disk_and_nothing_is_hashed_again(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", synced.append)
+    monkeypatch.setattr("flocknode.storage.blobs.tree_root", None)
+    blobs = DiskBlobs(tmp_path)
+    blobs.put(*model(1))
+    blobs.close()
+    assert synced == []
+    blobs.put(*model(2), sync=True)
+    blobs.close()
+    assert len(synced) == 2  # the file and its folder
+
+
 def test_damaged_blob_counts_as_absent_and_may_come_again(tmp_path):
     root, data = model(1)
     first = DiskBlobs(tmp_path)
