@@ -9,6 +9,7 @@ import {Test} from "./Vm.sol";
 /// @notice Everything that can happen to one task of 3 x 3 seats: honest steps, silence, time, stake and claims.
 contract Handler is Fixture {
     uint256 public constant VALIDATORS = 11;
+    uint256 private constant REQUESTS_MAX = 40;
 
     uint256 public settled;
     uint256 public paid;
@@ -310,6 +311,23 @@ contract Handler is Fixture {
         assertTrue(phase() == Phase.Idle || phase() == Phase.Paused, "no exit");
     }
 
+    /// @dev Once fees and forfeits are paid out, what is left is one bond for each member and each who was dismissed.
+    function checkBeaconHoldsBondsAlone() external {
+        if (msg.sender != _checker) return; // a check, not a move
+        skip(2 days);
+        try beacon.close(type(uint256).max) {} catch {}
+        uint256 bonds = 0;
+        for (uint256 i = 0; i < VALIDATORS; ++i) {
+            if (beacon.isMember(i) || beacon.isDismissed(i)) bonds += BOND;
+            uint256[] memory ids = new uint256[](1);
+            for (ids[0] = 1; ids[0] <= REQUESTS_MAX; ++ids[0]) {
+                try beacon.claimReveals(i, ids) {} catch {}
+            }
+        }
+        try beacon.payTreasury() {} catch {}
+        assertEq(address(beacon).balance, bonds);
+    }
+
     function _drawOrPoke() private {
         (bool ready,,) = beacon.seed(manager.attemptOf(task).request);
         if (ready) manager.draw(task);
@@ -349,6 +367,7 @@ abstract contract InvariantBase is Test {
         log("spent", handler.spentSets());
         handler.checkHoldersAreCovered();
         handler.checkTimeLeadsToAnExit();
+        handler.checkBeaconHoldsBondsAlone();
     }
 }
 
