@@ -21,6 +21,7 @@ SOURCES_OF = {
     "bytecode": ("contracts/src", "contracts/test"),
     "model": ("tests/deep/model",),
     "mutants": ("contracts/src", "contracts/test"),
+    "traps": ("flocknode/p2p", "flocknode/chain"),
 }
 """What a campaign runs, where that is not the whole program."""
 
