@@ -143,6 +143,7 @@ async def test_an_endpoint_that_comes_back_on_another_chain_does_not_serve(two):
     await endpoints.call("eth_gasPrice")
     first.alter = lambda _, reply: {**reply, "result": "0x1"}
     for standing in endpoints._standings:
+        standing.due = 0.0
         await endpoints._look_at(standing)
     assert [standing.serves for standing in endpoints._standings] == [False, True]
 

@@ -6,6 +6,7 @@ import os
 import pytest
 import trio
 from libp2p.network.stream.exceptions import StreamError
+from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 from network_world import (
@@ -151,10 +152,11 @@ async def test_forged_author_is_rejected_and_does_not_use_up_his_message_id():
     a, b = node(1), node(2)
     async with running(a, b):
         await meet(a, b)
+        following = (b._gossip._pubsub.counter + 1).to_bytes(8, "big")
         async with stranger(9, a) as open_stream:
             stream = await open_stream(MESHSUB)
             await stream.write(
-                rpc(data=b"lie", from_id=b.peer, seqno=bytes(8), signature=b"s" * 64)
+                rpc(data=b"lie", from_id=b.peer, seqno=following, signature=b"s" * 64)
             )
             assert await hears_nothing(a, 0.3)
         await b.publish(TOPIC, b"truth")
@@ -177,6 +179,32 @@ async def test_message_above_the_cap_is_refused_by_whoever_receives_it():
         await eventually(lambda: b.score(a.peer, TOPIC) < 0)
         await a.publish(TOPIC, bytes(60_000))
         assert len((await hear(b)).payload) == 60_000
+
+
+async def test_long_rpcs_that_are_written_at_once_arrive_whole():
+    """A replay for a late joiner is written beside the queue of its stream."""
+    a, b = node(1), node(2)
+    async with running(a, b):
+        await meet(a, b)
+        signed = []
+        a._gossip._router.publish, publish = keeping(signed), a._gossip._router.publish
+        for _ in range(8):
+            await a.publish(TOPIC, os.urandom(60_000))
+        a._gossip._router.publish = publish
+        stream = a._gossip._pubsub.peers[ID(b.peer)]
+        async with trio.open_nursery() as nursery:
+            for pair in zip(signed[::2], signed[1::2], strict=True):
+                body = rpc_pb2.RPC(publish=pair).SerializeToString()
+                nursery.start_soon(stream.write, encode_varint_prefixed(body))
+        heard = {(await hear(b)).payload for _ in signed}
+        assert heard == {message.data for message in signed}
+
+
+def keeping(messages):
+    async def publish(_forwarder, message):
+        messages.append(message)
+
+    return publish
 
 
 async def test_late_joiner_with_a_backlog_of_large_messages_ends_nobody():
