@@ -188,7 +188,7 @@ async def test_long_rpcs_that_are_written_at_once_arrive_whole():
         await meet(a, b)
         signed = []
         a._gossip._router.publish, publish = keeping(signed), a._gossip._router.publish
-        for _ in range(8):
+        for _ in range(24):
             await a.publish(TOPIC, os.urandom(60_000))
         a._gossip._router.publish = publish
         stream = a._gossip._pubsub.peers[ID(b.peer)]
