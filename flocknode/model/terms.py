@@ -83,7 +83,6 @@ class TaskTerms:
     def column_majority(self) -> int:
         return self.seats_per_column // 2 + 1
 
-    @property
-    def proposal_quorum(self) -> int:
-        """Two thirds of all seats, rounded up."""
-        return -(-2 * self.seats // 3)
+    def proposal_quorum(self, slashed: int = 0) -> int:
+        """Return two thirds, rounded up, of the seats that are not in the bitmap ``slashed``."""
+        return max(1, -(-2 * (self.seats - slashed.bit_count()) // 3))

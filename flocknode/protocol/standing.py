@@ -26,8 +26,7 @@ class Standing:
     @property
     def quorum(self) -> int:
         """Two thirds of the seats that are not convicted, rounded up."""
-        left = self._seating.terms.seats - self._attempt.slashed.bit_count()
-        return -(-2 * left // 3)
+        return self._seating.terms.proposal_quorum(self._attempt.slashed)
 
     def is_complete(self, seats: set[int]) -> bool:
         """Tell whether nobody who may sign is missing."""

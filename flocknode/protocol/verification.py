@@ -45,6 +45,8 @@ class SettledRound:
     seating: Seating
     accepted: SetAccepted
     proposal: ProposalAccepted
+    slashed: int = 0
+    """Bitmap of the seats that were convicted in this attempt before the proposal."""
 
 
 def verify_consent(settled: SettledRound) -> None:
@@ -64,7 +66,9 @@ def verify_consent(settled: SettledRound) -> None:
     _require(accepted.trainers.bit_count() >= terms.trainers_min, "enough trainers")
     is_frozen = drawn.frozen_trainers in {0, accepted.trainers}
     _require(is_frozen, "the set that a spent attempt had frozen")
-    _require(proposal.seats.bit_count() >= terms.proposal_quorum, "two thirds of all seats agree")
+    _require(proposal.seats & settled.slashed == 0, "nobody agrees who was convicted before")
+    quorum = terms.proposal_quorum(settled.slashed)
+    _require(proposal.seats.bit_count() >= quorum, "two thirds of the others agree")
     _require(len(proposal.mask_roots) == terms.columns, "a mask root for each column")
 
 

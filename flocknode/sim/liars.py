@@ -102,7 +102,7 @@ class Plot:
             return tuple(one_column[: seating.terms.column_majority if self.is_majority else 1])
         if not self.is_majority:
             return ((first + 1) % count,)
-        quorum = seating.terms.proposal_quorum
+        quorum = seating.terms.proposal_quorum()
         return tuple(sorted((first + offset) % count for offset in range(quorum)))
 
     def _silent_again(self, seating: Seating) -> tuple[int, ...]:

@@ -26,8 +26,7 @@ def require_two_thirds(terms: TaskTerms, seats: int, slashed: int) -> None:
     Column majorities would let two seats veto.
     """
     # Where all seats were convicted, a proposal that nobody signed is none.
-    quorum = max(1, -(-2 * (terms.seats - slashed.bit_count()) // 3))
-    require(seats.bit_count() >= quorum, "RoundManagerNoQuorum")
+    require(seats.bit_count() >= terms.proposal_quorum(slashed), "RoundManagerNoQuorum")
 
 
 def require_include_signatures(rules: Deployment, attempt: Round, call: IncludeSet) -> None:

@@ -204,13 +204,17 @@ def twice(event: str):
     return tell
 
 
-def judged(log: Log) -> Iterable[Log]:
-    """Convict seat 0 before a round settles: it loses the pay of what it signed."""
-    contract, name, arguments = log
-    if name != "RoundSettled":
-        return [log]
-    at = {key: arguments[key] for key in ("task", "round", "attempt")}
-    return [(contract, "SeatsJudged", {**at, "slashed": 1, "absent": 0}), log]
+def judged(event: str):
+    """Convict seat 0 before an event: it may sign nothing more, nor is it paid for what it did."""
+
+    def tell(log: Log) -> Iterable[Log]:
+        contract, name, arguments = log
+        if name != event:
+            return [log]
+        at = {key: arguments[key] for key in ("task", "round", "attempt")}
+        return [(contract, "SeatsJudged", {**at, "slashed": 1, "absent": 0}), log]
+
+    return tell
 
 
 def other(_: object) -> bytes:
@@ -250,7 +254,8 @@ def fewer_seats(seats: int) -> int:
         (twice("TrainerPaid"), "the rules give 0"),
         (lie("SeatPaid", amount=more), "the rules give"),
         (twice("SeatPaid"), "the rules give 0"),
-        (judged, "the rules give 0"),
+        (judged("RoundSettled"), "the rules give 0"),
+        (judged("ProposalAccepted"), "nobody agrees who was convicted before"),
         (lie("Transfer"), "no event accounts for"),
         (lie("Transfer", value=more), "no event accounts for"),
         (lie("TaskFunded", rewards=lambda _: 10), "the rules give"),

@@ -19,7 +19,7 @@ def standing(**changes):
 
 def test_without_a_verdict_everything_is_as_drawn():
     it = standing()
-    assert it.quorum == US.terms.proposal_quorum == 6
+    assert it.quorum == US.terms.proposal_quorum() == 6
     assert [it.proposer_of(view) for view in range(4)] == [
         US.seating.proposer_of(view) for view in range(4)
     ]

@@ -19,6 +19,7 @@ from flocknode.protocol.verification import (
     SettledRound,
     VerificationError,
     read_record,
+    verify_consent,
     verify_model,
     verify_set,
 )
@@ -65,6 +66,14 @@ def refusal(function, *args):
     with pytest.raises(VerificationError) as caught:
         function(*args)
     return str(caught.value).removeprefix("does not hold: ")
+
+
+def test_convicted_seats_neither_count_nor_agree(evidence):
+    few = replace(evidence.settled, proposal=replace(evidence.settled.proposal, seats=0b110000))
+    assert refusal(verify_consent, few) == "two thirds of the others agree"
+    verify_consent(replace(few, slashed=0b111))
+    convicted = replace(few, slashed=0b10111)
+    assert refusal(verify_consent, convicted) == "nobody agrees who was convicted before"
 
 
 def test_honest_round_verifies(evidence):

@@ -29,6 +29,8 @@ class ChainRound:
     accepted: SetAccepted
     proposal: ProposalAccepted
     settled: RoundSettled
+    slashed: int
+    """Seats that were convicted in the attempt before the proposal came."""
     peers: Mapping[int, PeerId]
     """Libp2p peer of each validator at that time."""
     block: int
@@ -65,6 +67,8 @@ class _Fold:
         self._outflow = outflow
         self._task = task
         self._view = ChainView(task)
+        self._slashed = 0
+        """Seats that were convicted before the accepted proposal came."""
         self._unpaid_set = self._unpaid_proposal = 0
         """Seats that a verdict struck off the accepted set and the accepted proposal."""
 
@@ -82,7 +86,7 @@ class _Fold:
             pay = PayBook.of(self._task, arguments["specification"])
             self.history = History(event, pay, self._outflow)
         if isinstance(event, RoundSettled) and event.task == self._task and history:
-            done = _round(self._view, event, block)
+            done = _round(self._view, event, self._slashed, block)
             history.rounds.append(done)
             accepted = replace(done.accepted, seats=done.accepted.seats & ~self._unpaid_set)
             proposal = replace(done.proposal, seats=done.proposal.seats & ~self._unpaid_proposal)
@@ -98,6 +102,7 @@ class _Fold:
             case SetAccepted():
                 self._unpaid_set = 0
             case ProposalAccepted():
+                self._slashed = self._view.attempt.slashed
                 self._unpaid_proposal = 0
             case SeatsJudged(slashed=slashed, absent=absent):
                 self._unpaid_set |= slashed | absent
@@ -114,9 +119,10 @@ def _events(block: ArchivedBlock, bindings: Bindings) -> Iterator[tuple[str, Arg
                 yield named
 
 
-def _round(view: ChainView, settled: RoundSettled, block: int) -> ChainRound:
+def _round(view: ChainView, settled: RoundSettled, slashed: int, block: int) -> ChainRound:
     attempt = view.attempt
     if not (attempt.drawn and attempt.accepted and attempt.proposal):
         raise FileFault(block_name(block), f"settles round {settled.round} without its steps")
     peers = {validator: keys.peer for validator, keys in view.validators.items()}
-    return ChainRound(attempt.drawn, attempt.accepted, attempt.proposal, settled, peers, block)
+    accepted, proposal = attempt.accepted, attempt.proposal
+    return ChainRound(attempt.drawn, accepted, proposal, settled, slashed, peers, block)

@@ -48,7 +48,7 @@ def seat_round(
     seating = take_seats(domain, task.terms, task.roster, told.drawn, told.peers)
     if seating is None:
         raise FileFault(name, f"draws round {number} with a ctx that its parts do not give")
-    settled = SettledRound(seating, told.accepted, told.proposal)
+    settled = SettledRound(seating, told.accepted, told.proposal, told.slashed)
     try:
         verify_consent(settled)
         verify_mask_roots(settled)
