@@ -1,8 +1,8 @@
-"""The mutants of the contracts speak of the present sources, tests and claims."""
+"""Mutants and repairs to take away speak of the present sources, tests and claims."""
 
 import re
 
-from tests.mutants.catalogue import ROOT, SOURCES, mutants
+from tests.mutants.catalogue import ROOT, SOURCES, mutants, traps
 
 CONTRACTS = ROOT / "contracts"
 README = (CONTRACTS / "README.md").read_text(encoding="utf-8")
@@ -43,3 +43,12 @@ def test_the_table_in_the_readme_is_the_list():
     assert len({mutant.name for mutant in mutants()}) == len(rows)
     table = README.partition("| mutant | breaks | killed by |\n|---|---|---|\n")[2]
     assert table.partition("\n\n")[0].splitlines() == rows
+
+
+def test_each_repair_stands_once_and_the_test_that_misses_it_exists():
+    assert len({trap.name for trap in traps()}) == len(traps())
+    for trap in traps():
+        source = (ROOT / "flocknode" / trap.file).read_text(encoding="utf-8")
+        assert source.count(trap.old) == 1, trap
+        file, _, name = trap.killed_by.partition("::")
+        assert f"def {name}" in (ROOT / file).read_text(encoding="utf-8"), trap
