@@ -64,11 +64,11 @@ class FinalityBroken(UnavailableError):
 
 
 class HeadBehind(UnavailableError):
-    """The newest block is below one that was called final: a slow endpoint, or a chain reset."""
+    """An endpoint lacks a block that was called final: it is slow, or its chain was reset."""
 
-    def __init__(self, number: int, final: int) -> None:
+    def __init__(self, final: int) -> None:
         super().__init__(
-            f"the chain's newest block is {number}, below its own final block {final}",
+            f"the chain endpoint has no block {final}, which was final",
             "wait for the endpoint to catch up; check that its chain was not reset",
         )
 

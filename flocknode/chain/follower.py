@@ -95,7 +95,7 @@ class Follower:
         """Take one step towards ``newest``, or none if the chain moved under the questions."""
         tip = self._kept[-1]
         if newest.number < self._kept[0].number:
-            raise HeadBehind(newest.number, self._kept[0].number)
+            raise HeadBehind(self._kept[0].number)
         if any(newest.digest == header.digest for header in self._kept):
             return self._finalised(final)  # A slower endpoint answered: nothing was undone.
         base = tip if newest.parent == tip.digest else await self._fork_point()
@@ -125,6 +125,8 @@ class Follower:
         for ours, theirs in zip(reversed(self._kept), reversed(canonical), strict=True):
             if theirs is not None and theirs.digest == ours.digest:
                 return ours
+        if canonical[0] is None:  # A slower endpoint answered: it has no block of that number yet.
+            raise HeadBehind(self._kept[0].number)
         raise FinalityBroken(self._kept[0].number)
 
     async def _step(self, base: Header, newest: Header) -> tuple[list[Header], list[Block]] | None:
@@ -153,7 +155,7 @@ class Follower:
             raise MalformedAnswer("a log is of a block that was not asked for")
         headers = [header for header in await self._headers(numbers) if header is not None]
         if len(headers) != len(numbers):
-            raise FinalityBroken(last)
+            raise HeadBehind(last)
         blocks = [
             _block(one, self._logs.decode(by_number.get(one.number, []), one)) for one in headers
         ]

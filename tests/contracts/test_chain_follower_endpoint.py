@@ -83,6 +83,31 @@ async def test_a_head_below_the_final_block_is_waited_out(site, monkeypatch):
     assert mirror.undone == []
 
 
+async def test_a_final_block_that_an_endpoint_lacks_is_waited_for(site, monkeypatch):
+    monkeypatch.setattr(follower_module, "RETRY_SECONDS", 0.05)
+    sender, address, endpoint, follower = site
+    mirror = Mirror()
+    await follow(follower, mirror, lambda m: m.final > m.blocks[0].number + 2)
+    asked = []
+
+    def lack(call, reply):
+        """Know the newest blocks by name, and none by its number."""
+        if call["method"] != "eth_getBlockByNumber" or not call["params"][0].startswith("0x"):
+            return reply
+        asked.append(call)
+        return {**reply, "result": None}
+
+    endpoint.alter = lack
+    await sender._client.call("anvil_mine", hex(2))
+    with trio.move_on_after(1):
+        await follow(follower, mirror, lambda _: False)
+    endpoint.recover()
+    assert asked
+    await sender.transact(emit(address, 2))
+    await follow(follower, mirror, lambda m: m.numbers == [1, 2])
+    assert mirror.undone == []
+
+
 async def test_a_head_that_stays_below_the_final_block_is_an_error(site, monkeypatch):
     monkeypatch.setattr(follower_module, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(follower_module, "OUTAGE_SECONDS_MAX", 0.3)
