@@ -1,6 +1,7 @@
 """The seams between the node's services and the world."""
 
 from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,8 +55,11 @@ class Network(Protocol):
     def admit(self, members: frozenset[PeerId]) -> None:
         """Let nobody else connect from now on."""
 
-    def keep(self, peers: Iterable[PeerId]) -> None:
-        """Hold direct streams with exactly these peers, as far as they can be found."""
+    def keep(self, peers: Iterable[PeerId], later: AbstractSet[PeerId]) -> None:
+        """Hold direct streams with exactly these peers, as far as they can be found.
+
+        Those of ``later`` can wait for some seconds.
+        """
 
     def penalise(self, peer: PeerId, reason: str) -> None:
         """Count a fault of ``peer``: too many get it banned."""

@@ -14,10 +14,22 @@ from flocknode.chain.drand_rounds import RoundSource, open_source
 from flocknode.chain.keystore import load_key, read_secret
 from flocknode.chain.ledger import ChainLedger, open_ledger
 from flocknode.chain.onion import Onion, load_onion
-from flocknode.cli.node_config import LISTENS_ON_NOTHING, NodeConfig, load_node_config
+from flocknode.cli.node_config import (
+    DEPLOYMENT,
+    INITIAL_MODEL,
+    LISTENS_ON_NOTHING,
+    NETWORK_KEY,
+    ONION,
+    SHARD,
+    SIGNING_KEY,
+    TASK,
+    NodeConfig,
+    load_node_config,
+)
 from flocknode.cli.task_file import TaskFile, load_task_file
 from flocknode.crypto.hashing import sha256
 from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.crypto.peer_id import peer_of
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import ConfigurationError
 from flocknode.learning.pool import TrainerPool
@@ -29,22 +41,13 @@ from flocknode.node.recollection import Recollection
 from flocknode.node.service import TOPIC, Machine, NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
-from flocknode.p2p.identity import parse_address, peer_of
+from flocknode.p2p.identity import parse_address
 from flocknode.p2p.network import Network
 from flocknode.primitives import PeerId
 from flocknode.protocol.round import RoundMachine
 from flocknode.storage.blobs import DiskBlobs
 from flocknode.storage.consent import ConsentFile
 from flocknode.storage.directory import Storage
-
-NETWORK_KEY = "network.key"
-SIGNING_KEY = "signing.key"
-OWNER_KEY = "owner.key"
-ONION = "onion.json"
-DEPLOYMENT = "deployment.json"
-TASK = "task.json"
-INITIAL_MODEL = "initial.model"
-SHARD = "shard.npz"
 
 
 @dataclass(slots=True)
@@ -69,6 +72,11 @@ class Node:
     @property
     def blobs(self) -> DiskBlobs | MemoryBlobs:
         return self.storage.blobs
+
+    @property
+    def has_joined(self) -> bool:
+        """Tell whether this node exchanges gossip with anybody."""
+        return bool(self.network.mesh(TOPIC))
 
     @classmethod
     def open(

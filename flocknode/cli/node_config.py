@@ -11,6 +11,15 @@ from flocknode.errors import ConfigurationError
 FILE_NAME = "flocknode.toml"
 LISTENS_ON_NOTHING = "none"
 
+NETWORK_KEY = "network.key"
+SIGNING_KEY = "signing.key"
+OWNER_KEY = "owner.key"
+ONION = "onion.json"
+DEPLOYMENT = "deployment.json"
+TASK = "task.json"
+INITIAL_MODEL = "initial.model"
+SHARD = "shard.npz"
+
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:

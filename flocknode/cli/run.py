@@ -8,12 +8,13 @@ from pathlib import Path
 import trio
 
 from flocknode.chain.connection import Connections
-from flocknode.cli.assembly import SHARD, Node
+from flocknode.cli.assembly import Node
+from flocknode.cli.node_config import SHARD
 from flocknode.cli.output import INTERRUPTED, Output
 from flocknode.cli.process import tune_process
 from flocknode.cli.stopping import until_stopped
+from flocknode.crypto.peer_id import peer_text
 from flocknode.learning.pool import TrainerPool
-from flocknode.p2p.identity import peer_text
 
 
 async def run_nodes(directories: Sequence[Path], output: Output) -> int:

@@ -25,6 +25,8 @@ from flocknode.model.words import MODEL_DTYPE, model_words
 
 WORKERS: Final = 2
 JOB_SECONDS_MAX: Final = 300.0
+PATIENCE_SECONDS: Final = 1.0
+"""A job that waits this long calls for the other workers: each spends two seconds loading torch."""
 _WORKERS_MAX: Final = 64
 _ANSWER_EXTRA_BYTES: Final = 4_096
 _Result = TypeVar("_Result")
@@ -74,6 +76,7 @@ class TrainerPool:
         self._returned, self._free = trio.open_memory_channel[WorkerProcess](_WORKERS_MAX)
         self._alive = 0
         self._greeted = trio.Event()
+        self._wanting = trio.Event()
         self._why = ""
 
     @classmethod
@@ -81,9 +84,9 @@ class TrainerPool:
     async def open(
         cls, workers: int = WORKERS, seconds_max: float = JOB_SECONDS_MAX
     ) -> AsyncIterator[Self]:
-        """Start ``workers`` and go on at once; jobs wait for them. Leaving kills them.
+        """Start one of ``workers`` and go on at once; jobs wait for it. Leaving kills them.
 
-        The first one starts alone: it is ready sooner while nobody else loads torch.
+        The others start when a job has waited for a while.
 
         ``seconds_max`` is the deadline of one job, from when a worker takes it.
         """
@@ -116,15 +119,9 @@ class TrainerPool:
         For demonstrations: it needs the rows of all trainers.
         """
         alone = [replace(job, shards=(shard,)) for shard in job.shards]
-        measured = [0.0] * (1 + len(alone))
-
-        async def measure(place: int, part: SoloJob) -> None:
-            measured[place] = await self._do(part, _answer_bytes(b""), _measure)
-
-        async with trio.open_nursery() as nursery:
-            for place, part in enumerate([job, *alone]):
-                nursery.start_soon(measure, place, part)
-        return Baselines(measured[0], tuple(measured[1:]))
+        # One after the other: those who train for a round do not wait for all of them.
+        pooled, *each = [await self._do(it, _answer_bytes(b""), _measure) for it in (job, *alone)]
+        return Baselines(pooled, tuple(each))
 
     async def _do(
         self, job: Job, bytes_max: int, read: Callable[[tuple[Any, ...]], _Result]
@@ -158,6 +155,13 @@ class TrainerPool:
         return answer
 
     async def _take(self) -> WorkerProcess:
+        await self._greeted.wait()
+        with trio.move_on_after(PATIENCE_SECONDS):
+            return await self._next()
+        self._wanting.set()
+        return await self._next()
+
+    async def _next(self) -> WorkerProcess:
         async for worker in self._free:
             if worker.is_running:
                 return worker
@@ -166,7 +170,7 @@ class TrainerPool:
 
     async def _serve_all(self, workers: int) -> None:
         self._nursery.start_soon(self._serve)
-        await self._greeted.wait()
+        await self._wanting.wait()
         for _ in range(workers - 1):
             self._nursery.start_soon(self._serve)
 

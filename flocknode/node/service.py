@@ -130,6 +130,7 @@ class NodeService:
         self._fold = ChainFold(task)
         self._trainers = machine.trainers
         self._validators: frozenset[PeerId] = frozenset()
+        self._seated: frozenset[PeerId] = frozenset()
         self._domain = domain
         self._network = network
         self._ledger = ledger
@@ -310,13 +311,15 @@ class NodeService:
             await self._inbox.send(ChainAdvanced(self._fold.tip, self._fold.final))
 
     def _know_validators(self) -> None:
-        """Open the door to the validators on the chain, and hold streams with them."""
+        """Open the door to the validators on the chain, and hold streams with the seated first."""
         views = (self._fold.tip, self._fold.final)
         validators = frozenset(keys.peer for view in views for keys in view.validators.values())
+        seated = frozenset(peer for view in views for peer in view.seated)
         if validators != self._validators:
-            self._validators = validators
             self._network.admit(self._trainers | validators)
-            self._network.keep(validators)
+        if (validators, seated) != (self._validators, self._seated):
+            self._validators, self._seated = validators, seated
+            self._network.keep(validators, later=validators - seated)
 
     async def _tick(self) -> None:
         while True:

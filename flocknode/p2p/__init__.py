@@ -16,7 +16,7 @@ from flocknode.p2p.faults import (
     PeerUnreachableError,
     StreamLostError,
 )
-from flocknode.p2p.identity import parse_address, peer_of, peer_text
+from flocknode.p2p.identity import parse_address
 from flocknode.p2p.network import Frame, Network
 from flocknode.p2p.serving import BlobSource
 
@@ -34,6 +34,4 @@ __all__ = [
     "PeerUnreachableError",
     "StreamLostError",
     "parse_address",
-    "peer_of",
-    "peer_text",
 ]

@@ -20,9 +20,9 @@ from zlib import crc32
 import trio
 
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, root_of_subtrees, subtrees
+from flocknode.crypto.peer_id import peer_text
 from flocknode.p2p.faults import BlobUnavailableError, NetworkError, OversizedError, StreamLostError
 from flocknode.p2p.host import Host
-from flocknode.p2p.identity import peer_text
 from flocknode.p2p.streams import Stream
 from flocknode.p2p.trees import ChunkTree, ChunkTrees
 from flocknode.ports import Draft

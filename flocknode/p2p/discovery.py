@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable
 
 import trio
 
+from flocknode.crypto.peer_id import peer_text
 from flocknode.p2p.faults import NetworkError
 from flocknode.p2p.gate import Gate
 from flocknode.p2p.host import Host
-from flocknode.p2p.identity import peer_text
 from flocknode.p2p.rate import Buckets
 from flocknode.p2p.records import RECORD_BYTES_MAX, PeerRecord, RecordError, is_address, key_of
 from flocknode.p2p.streams import Stream

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import trio
 
+from flocknode.crypto.peer_id import peer_text
 from flocknode.p2p.conduct import Conduct
-from flocknode.p2p.identity import peer_text
 from flocknode.ports import BanRecord
 from flocknode.primitives import PeerId
 

@@ -10,11 +10,11 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.validators import signature_validator
 from libp2p.tools.anyio_service import background_trio_service
 
+from flocknode.crypto.peer_id import peer_text
 from flocknode.messages.verdict import Verdict
 from flocknode.p2p.counters import Counters
 from flocknode.p2p.faults import OversizedError, PeerUnreachableError
 from flocknode.p2p.host import Host
-from flocknode.p2p.identity import peer_text
 from flocknode.p2p.keeper import Keeper
 from flocknode.p2p.rate import Buckets
 from flocknode.p2p.router import NEIGHBOURS_MAX, Router, SafePubsub

@@ -21,10 +21,11 @@ from libp2p.transport.exceptions import MuxerUpgradeFailure, SecurityUpgradeFail
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrFault
 
+from flocknode.crypto.peer_id import peer_text
 from flocknode.errors import ConfigurationError, UnavailableError
 from flocknode.p2p.faults import PeerUnreachableError
 from flocknode.p2p.gate import Gate
-from flocknode.p2p.identity import key_pair_of, parse_address, peer_text
+from flocknode.p2p.identity import key_pair_of, parse_address
 from flocknode.p2p.noise import NoiseTransport
 from flocknode.p2p.quota import StreamQuota
 from flocknode.p2p.streams import LIBRARY_FAULTS, Stream

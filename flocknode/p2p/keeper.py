@@ -3,15 +3,18 @@
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Set as AbstractSet
 
 import trio
 
+from flocknode.crypto.peer_id import peer_text
 from flocknode.p2p.faults import NetworkError
-from flocknode.p2p.identity import peer_text
 from flocknode.primitives import PeerId
 
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 30.0
+CALM_SECONDS = 0.25
+"""Time for each peer that can wait: nodes that start together leave each other room."""
 STEADY_SECONDS = 5.0
 """A session that lasted this long was a success: the next retry is quick again."""
 
@@ -32,17 +35,28 @@ class Keeper:
         self._hold = hold
         self._find = find
         self._waiting: dict[PeerId, trio.Event] = {}
+        self._lingering: dict[PeerId, trio.Event] = {}
         self._wanted: dict[PeerId, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
 
-    def want(self, peers: Iterable[PeerId]) -> frozenset[PeerId]:
-        """Make ``peers`` the wanted ones and return those that no longer are."""
+    def want(
+        self, peers: Iterable[PeerId], later: AbstractSet[PeerId] = frozenset()
+    ) -> frozenset[PeerId]:
+        """Make ``peers`` the wanted ones and return those that no longer are.
+
+        Those of ``later`` are begun with in the next seconds, in random order, the others now.
+        """
         wanted = set(peers)
         dropped = frozenset(self._wanted.keys() - wanted)
         for peer in dropped:
             self._wanted.pop(peer).cancel()
             self._waiting.pop(peer, None)
+            self._lingering.pop(peer, None)
+        for peer in self._lingering.keys() - later:
+            self._lingering[peer].set()
         for peer in wanted - self._wanted.keys():
+            if peer in later:
+                self._lingering[peer] = trio.Event()
             self._wanted[peer] = trio.CancelScope()
             if self._nursery is not None:
                 self._nursery.start_soon(self._keep, peer, self._wanted[peer])
@@ -67,6 +81,7 @@ class Keeper:
     async def _keep(self, peer: PeerId, scope: trio.CancelScope) -> None:
         delay = RETRY_SECONDS_MIN
         with scope:
+            await self._linger(peer)
             while True:
                 started = trio.current_time()
                 try:
@@ -81,3 +96,11 @@ class Keeper:
                 with trio.move_on_after(delay * random.uniform(0.5, 1.5)):  # noqa: S311
                     await self._waiting[peer].wait()
                 delay = min(2 * delay, RETRY_SECONDS_MAX)
+
+    async def _linger(self, peer: PeerId) -> None:
+        """Let a peer that can wait do so."""
+        if (urgent := self._lingering.get(peer)) is not None:
+            pause = CALM_SECONDS * len(self._wanted) * random.random()  # noqa: S311
+            with trio.move_on_after(pause):
+                await urgent.wait()
+            self._lingering.pop(peer, None)

@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Set as AbstractSet
 
 import trio
 
+from flocknode.crypto.peer_id import peer_text
 from flocknode.p2p.counters import Counters
 from flocknode.p2p.faults import NetworkError, OversizedError, StreamLostError
 from flocknode.p2p.framing import Unframer, framed
 from flocknode.p2p.host import Host
-from flocknode.p2p.identity import peer_text
 from flocknode.p2p.keeper import Keeper
 from flocknode.p2p.link import Link
 from flocknode.p2p.rate import Buckets
@@ -70,9 +71,9 @@ class Links:
         """Keep the wanted links until cancelled."""
         await self._keeper.run()
 
-    def keep(self, peers: Iterable[PeerId]) -> None:
-        """Make ``peers`` the wanted ones; others are let go."""
-        for peer in self._keeper.want(peers):
+    def keep(self, peers: Iterable[PeerId], later: AbstractSet[PeerId] = frozenset()) -> None:
+        """Make ``peers`` the wanted ones; those of ``later`` can wait, others are let go."""
+        for peer in self._keeper.want(peers, later):
             if peer in self._links and not self._may_link(peer):
                 self._links[peer].retire()
 

@@ -1,18 +1,19 @@
 """Everything that one node does with its peers, behind one door."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import trio
 
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind
+from flocknode.crypto.peer_id import peer_text
 from flocknode.p2p.blobs import CHUNK_SECONDS, Puller
 from flocknode.p2p.counters import Counters
 from flocknode.p2p.discovery import Discovery
 from flocknode.p2p.gate import Gate
 from flocknode.p2p.gossip import Gossip, Validate
 from flocknode.p2p.host import Host
-from flocknode.p2p.identity import peer_text
 from flocknode.p2p.links import Links
 from flocknode.p2p.multicast import multicast
 from flocknode.p2p.neighbourhood import Neighbourhood
@@ -135,15 +136,17 @@ class Network:
         """Queue a frame of at most 96 KiB; False without a link or with a full queue."""
         return self._links.send(peer, payload)
 
-    def keep(self, peers: Iterable[PeerId]) -> None:
+    def keep(self, peers: Iterable[PeerId], later: AbstractSet[PeerId] = frozenset()) -> None:
         """Hold links with exactly ``peers``, dialled where they are known to listen.
+
+        Those of ``later`` are dialled in the next seconds, in random order.
 
         A node that is one of them leaves it to those of a lower id to dial it: all of them keep
         one another, and two that dial each other would end with two connections.
         """
         wanted = frozenset(peers)
         floor = self.peer if self.peer in wanted else PeerId(b"")
-        self._links.keep(peer for peer in wanted if peer > floor)
+        self._links.keep((peer for peer in wanted if peer > floor), later)
 
     def neighbours(self, peers: Iterable[PeerId]) -> None:
         """Exchange gossip with ``peers`` and with whoever chose us."""

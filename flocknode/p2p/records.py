@@ -11,8 +11,9 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrFault
 
 from flocknode.crypto.hashing import sha256
+from flocknode.crypto.peer_id import peer_of
 from flocknode.p2p.faults import NetworkError
-from flocknode.p2p.identity import key_pair_of, peer_of
+from flocknode.p2p.identity import key_pair_of
 from flocknode.primitives import Digest, PeerId
 
 PEER_BYTES = 38

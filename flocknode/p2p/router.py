@@ -16,7 +16,7 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 
-from flocknode.p2p.identity import peer_text
+from flocknode.crypto.peer_id import peer_text
 from flocknode.p2p.rate import Bucket, Buckets
 from flocknode.p2p.streams import LIBRARY_FAULTS, READ_BYTES_MAX
 from flocknode.primitives import PeerId

@@ -138,6 +138,12 @@ class ChainView:
             return self.settled.model_root
         return self.created.model_root if self.created else None
 
+    @property
+    def seated(self) -> frozenset[PeerId]:
+        """Return the peers of the committee that was drawn for the attempt in progress."""
+        committee = self.attempt.drawn.committee if self.attempt.drawn else ()
+        return frozenset(self.validators[one].peer for one in committee if one in self.validators)
+
     def after(self, block: Block) -> "ChainView":
         """Return the view after ``block``."""
         view = replace(self, number=block.number, timestamp=block.timestamp)

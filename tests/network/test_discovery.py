@@ -5,8 +5,8 @@ from libp2p.host.exceptions import StreamFailure
 from libp2p.network.stream.exceptions import StreamError
 from network_world import TOPIC, at, eventually, hear, link, node, running, stranger
 
+from flocknode.crypto.peer_id import peer_of, peer_text
 from flocknode.p2p.discovery import ANSWER_MAX, ASKED_BURST, PROTOCOL
-from flocknode.p2p.identity import peer_of, peer_text
 from flocknode.p2p.records import PeerRecord
 
 

@@ -13,6 +13,7 @@ import trio
 import trio.testing
 
 from flocknode.errors import UsageError
+from flocknode.learning import pool as pool_module
 from flocknode.learning.errors import NoWorkers, TrainingError, TrainingTooSlow, WorkerDied
 from flocknode.learning.jobs import EvaluateJob, PrepareJob, SoloJob, TrainJob
 from flocknode.learning.pool import TrainerPool
@@ -87,7 +88,8 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-async def test_workers_repeat_one_another_and_learn(tmp_path):
+async def test_workers_repeat_one_another_and_learn(tmp_path, monkeypatch):
+    before = _workers_of(os.getpid())
     async with TrainerPool.open(workers=2) as pool:
         job = _prepare_job(tmp_path, "breast-cancer", TRAINERS)
         prepared = await pool.prepare(job)
@@ -96,13 +98,24 @@ async def test_workers_repeat_one_another_and_learn(tmp_path):
         assert sum(prepared.rows) == 569 - 113
         assert max(prepared.weights) == prepared.terms.weight_max
 
+        solo = SoloJob(job.task, job.shards, job.held_out, words, SEED, rounds=2)
+        assert len(_workers_of(os.getpid()) - before) == 1
+        # A job that waits calls for the second worker.
+        monkeypatch.setattr(pool_module, "PATIENCE_SECONDS", 0.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pool.evaluate, EvaluateJob(job.task, job.held_out, words))
+            nursery.start_soon(pool.baselines, solo)
+        with trio.fail_after(60):
+            while pool._free.statistics().current_buffer_used < 2:
+                await trio.sleep(0.05)
+        assert len(_workers_of(os.getpid()) - before) == 2
+
         train = TrainJob(job.task, job.shards[0], words, SEED, trainer=0, round=4)
         results = []
 
         async def train_once() -> None:
             results.append(await pool.train(train))
 
-        # Two jobs at once are on two fresh workers.
         async with trio.open_nursery() as nursery:
             nursery.start_soon(train_once)
             nursery.start_soon(train_once)
@@ -116,7 +129,6 @@ async def test_workers_repeat_one_another_and_learn(tmp_path):
         assert not np.array_equal((await local.train(5, words)).values, first.delta.values)
 
         untrained = await pool.evaluate(EvaluateJob(job.task, job.held_out, words))
-        solo = SoloJob(job.task, job.shards, job.held_out, words, SEED, rounds=2)
         baselines = await pool.baselines(solo)
         assert len(baselines.alone) == TRAINERS
         assert baselines.pooled > max(0.9, untrained)
@@ -190,6 +202,7 @@ PARENT = """
 import trio
 import trio.testing
 from flocknode.learning.jobs import PrepareJob, TrainJob
+from flocknode.learning import pool as pool_module
 from flocknode.learning.pool import TrainerPool
 
 async def main():

@@ -52,7 +52,7 @@ class Network:
         self.broken = broken
         self.sent = deque()
         self.published = []
-        self.members = self.kept = frozenset()
+        self.members = self.kept = self.later = frozenset()
         self.faults = []
         self.fetched, self.blobs = [], {}
         self.deliver, self.incoming = trio.open_memory_channel(100)
@@ -75,8 +75,8 @@ class Network:
     def admit(self, members):
         self.members = members
 
-    def keep(self, peers):
-        self.kept = frozenset(peers)
+    def keep(self, peers, later):
+        self.kept, self.later = frozenset(peers), later
 
     def penalise(self, peer, reason):
         self.faults.append((peer, reason))
@@ -167,13 +167,13 @@ class Node:
         await self.network.deliver.send(Frame(PEER, payload))
         await trio.testing.wait_all_tasks_blocked()
 
-    async def draw(self, **progress):
+    async def draw(self, *before, **progress):
         created = TaskCreated(1, US.terms, sha256(b""), MODEL_ROOT, US.seating.roster.root())
         keys = [
             ValidatorKeysSet(100 + seat, key.address, US.seating.peers[seat])
             for seat, key in enumerate(US.seats)
         ]
-        events = (created, *keys, US.seating.drawn)
+        events = (created, *keys, *before, US.seating.drawn)
         block = Block(1, sha256(b"block"), sha256(b"genesis"), DRAWN_AT, events)
         await self.chain.append.send(ChainProgress(None, (block,), final=1, **progress))
         await trio.testing.wait_all_tasks_blocked()
@@ -207,6 +207,15 @@ async def test_validators_on_the_chain_are_let_in_and_linked_with(autojump_clock
         trainers = {entry.peer for entry in US.seating.roster.entries}
         assert node.network.members == trainers | set(US.seating.peers)
         assert node.network.kept == set(US.seating.peers)
+        assert not node.network.later
+
+
+async def test_validators_without_a_seat_are_linked_with_last(autojump_clock):
+    spare = PeerId(b"a validator without a seat")
+    async with seat(autojump_clock).running() as node:
+        await node.draw(ValidatorKeysSet(99, US.trainers[0].address, spare))
+        assert node.network.kept == {*US.seating.peers, spare}
+        assert node.network.later == {spare}
 
 
 async def test_seat_sends_its_key_when_the_draw_is_final(autojump_clock):

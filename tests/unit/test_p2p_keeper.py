@@ -4,7 +4,7 @@ import trio
 import trio.testing
 
 from flocknode.p2p.faults import PeerUnreachableError
-from flocknode.p2p.keeper import RETRY_SECONDS_MAX, STEADY_SECONDS, Keeper
+from flocknode.p2p.keeper import CALM_SECONDS, RETRY_SECONDS_MAX, STEADY_SECONDS, Keeper
 from flocknode.primitives import PeerId
 
 PEER = PeerId(b"peer")
@@ -49,6 +49,36 @@ async def test_pauses_double_with_jitter_up_to_half_a_minute(autojump_clock):
         assert 0.5 * whole <= pause <= 1.5 * whole + 1e-6
     assert len(set(attempts.pauses())) == len(attempts.pauses())
     assert attempts.sought[:3] == [PEER] * 3
+
+
+async def test_peers_that_can_wait_are_begun_with_one_by_one_unless_they_no_longer_can(
+    autojump_clock,
+):
+    begun = {}
+
+    async def hold(peer):
+        begun.setdefault(peer, autojump_clock.current_time())
+        await trio.sleep_forever()
+
+    async def find(_):
+        raise AssertionError
+
+    peers = [PeerId(bytes([i])) for i in range(40)]
+    keeper = Keeper(hold, find)
+    keeper.want(peers, later=set(peers[2:]))
+    with trio.move_on_after(CALM_SECONDS * len(peers)):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keeper.run)
+            await trio.sleep(0.01)
+            keeper.hurry(peers[2])
+            await trio.sleep(0.01)
+            assert {*peers[:2]} <= begun.keys()
+            assert len(begun) < 10
+            keeper.want(peers, later=set(peers[10:]))
+            await trio.sleep(0.01)
+            assert {*peers[:10]} <= begun.keys()
+    later = [begun[peer] for peer in peers[10:]]
+    assert max(later) - min(later) > CALM_SECONDS * len(peers) / 3
 
 
 async def test_two_peers_do_not_retry_in_step(autojump_clock):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flocknode.p2p  # noqa: F401  # the node imports libp2p through it
-from flocknode.p2p.identity import key_pair_of, peer_of
+from flocknode.crypto.peer_id import peer_of
+from flocknode.p2p.identity import key_pair_of
 from flocknode.p2p.records import (
     _TAG,
     ADDRESSES_MAX,

@@ -7,12 +7,12 @@ from pathlib import Path
 from flocknode.chain.deployment import Deployment
 from flocknode.chain.keystore import create_key, write_secret
 from flocknode.chain.onion import Onion, create_onion
-from flocknode.cli import assembly
+from flocknode.cli import node_config
 from flocknode.cli.node_config import LISTENS_ON_NOTHING, NodeConfig
 from flocknode.cli.task_file import TaskFile
+from flocknode.crypto.peer_id import peer_of, peer_text
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import UnavailableError
-from flocknode.p2p.identity import peer_of, peer_text
 from flocknode.primitives import PeerId
 
 
@@ -54,8 +54,8 @@ def create_validator(
     member = _create_member(directory, port)
     if owner:
         return ValidatorMember(member, owner, None)
-    owner = create_key(directory / assembly.OWNER_KEY)
-    return ValidatorMember(member, owner, create_onion(directory / assembly.ONION, onion_layers))
+    owner = create_key(directory / node_config.OWNER_KEY)
+    return ValidatorMember(member, owner, create_onion(directory / node_config.ONION, onion_layers))
 
 
 def _create_member(directory: Path, port: int | None) -> Member:
@@ -66,8 +66,8 @@ def _create_member(directory: Path, port: int | None) -> Member:
             f"cannot create {directory}: {error.strerror}", "name a directory that you may write"
         ) from error
     seed = os.urandom(32)
-    write_secret(directory / assembly.NETWORK_KEY, seed.hex().encode() + b"\n")
-    key = create_key(directory / assembly.SIGNING_KEY)
+    write_secret(directory / node_config.NETWORK_KEY, seed.hex().encode() + b"\n")
+    key = create_key(directory / node_config.SIGNING_KEY)
     return Member(directory, port, peer_of(seed), key)
 
 
@@ -91,9 +91,9 @@ def configure(
     neighbours: tuple[str, ...],
 ) -> None:
     """Write the public files of a member's directory; who listens lets watchers in."""
-    common.deployment.save(member.directory / assembly.DEPLOYMENT)
-    (member.directory / assembly.TASK).write_bytes(common.task_file.to_bytes())
-    (member.directory / assembly.INITIAL_MODEL).write_bytes(common.initial_model)
+    common.deployment.save(member.directory / node_config.DEPLOYMENT)
+    (member.directory / node_config.TASK).write_bytes(common.task_file.to_bytes())
+    (member.directory / node_config.INITIAL_MODEL).write_bytes(common.initial_model)
     NodeConfig(
         listen=member.listen,
         rpc=common.rpc,

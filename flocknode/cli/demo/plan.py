@@ -17,7 +17,7 @@ LIAR_SEATS_MIN = 3
 CHAINS = ("anvil", "pyevm")
 BLOCK_SECONDS = 0.2
 FINALITY_BLOCKS = 2
-WINDOWS = Windows(collect=8, settle=2, view=6, demand=1, roots=4, challenge=1, abort=4, finality=0)
+WINDOWS = Windows(collect=12, settle=2, view=6, demand=1, roots=4, challenge=1, abort=4, finality=0)
 """Two blocks of finality are under half a second, so the allowance in whole seconds is zero."""
 
 DISPUTED = replace(WINDOWS, view=3, roots=2, challenge=5)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flocknode import __version__
-from flocknode.cli.demo.evidence import AuditFigures
 from flocknode.cli.demo.pay import Pay
 from flocknode.cli.demo.plan import BLOCK_SECONDS, FINALITY_BLOCKS
 from flocknode.cli.demo.stage import Stage
@@ -17,6 +16,7 @@ from flocknode.cli.output import Output
 from flocknode.learning.pool import Baselines
 
 if TYPE_CHECKING:
+    from flocknode.cli.demo.evidence import AuditFigures
     from flocknode.cli.demo.run import Progress
 
 
@@ -72,11 +72,11 @@ def start(output: Output, stage: Stage, seconds: float) -> None:
     options, terms = stage.options, stage.task_file.terms
     contracts = {name: "0x" + it.hex() for name, it in stage.deployment.addresses.items()}
     count = len(contracts)
-    linked = sum(bool(node.network.linked()) for node in stage.nodes)
+    joined = sum(node.has_joined for node in stage.nodes)
     output.line(
         "chain",
         f"development chain ready, contracts {count}/{count}"
-        f"        peers  {linked}/{len(stage.nodes)} connected  {seconds:.1f} s",
+        f"        peers  {joined}/{len(stage.nodes)} connected  {seconds:.1f} s",
     )
     output.line(
         "terms",
@@ -204,7 +204,7 @@ def _table(
     output: Output,
     baselines: Baselines,
     federated: float,
-    audit: AuditFigures,
+    audit: "AuditFigures",
     pay: Pay,
     *,
     rounds: int,

@@ -4,20 +4,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from flocknode.cli.demo import report, slashes
-from flocknode.cli.demo.evidence import AuditFigures, audit, collect_rounds
 from flocknode.cli.demo.pay import claim_all, count_pay, stakes_of
 from flocknode.cli.demo.plan import REWARD_PER_ROUND, DemoOptions
-from flocknode.cli.demo.stage import Stage, open_grounds, set_stage, start_nodes
+from flocknode.cli.demo.stage import Grounds, Stage, open_grounds, set_stage, start_nodes
 from flocknode.cli.demo.watch import RoundRecord, RoundWatcher
 from flocknode.cli.output import Output
+from flocknode.cli.process import tune_process
 from flocknode.learning.jobs import EvaluateJob, SoloJob
 from flocknode.learning.pool import Baselines, TrainerPool
 from flocknode.protocol.ledger import OpenRound
+
+if TYPE_CHECKING:
+    from flocknode.cli.demo.evidence import AuditFigures
 
 PUNISH_SECONDS = 10.0
 """Time for the convictions of the last round to be carried out."""
@@ -29,7 +34,7 @@ class Progress:
 
     records: list[RoundRecord] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
-    audit: AuditFigures | None = None
+    audit: "AuditFigures | None" = None
     baselines: Baselines | None = None
     measured: trio.Event = field(default_factory=trio.Event)
 
@@ -43,7 +48,7 @@ async def play(
         trio.open_nursery() as nursery,
     ):
         output.progress("deploying contracts, enrolling validators, dividing data")
-        stage = await set_stage(grounds, options)
+        stage = await _prepare(grounds, options)
         output.progress("connecting the nodes")
         await start_nodes(stage, nursery)
         report.start(output, stage, time.monotonic() - started)
@@ -56,6 +61,8 @@ async def play(
             await watcher.punished()
         slashes.report(output, watcher.verdicts, stakes, await stakes_of(stage))
         traffic = report.count_traffic(stage)
+        from flocknode.cli.demo.evidence import audit, collect_rounds
+
         output.progress("pulling the public bytes of every round")
         collector = await collect_rounds(stage, progress.records, watcher.fold.tip, nursery)
         output.progress("claiming pay")
@@ -67,6 +74,15 @@ async def play(
         await progress.measured.wait()
         nursery.cancel_scope.cancel()
     return partial(report.finish, output, stage, progress, watcher.attempts, traffic, pay, started)
+
+
+async def _prepare(grounds: Grounds, options: DemoOptions) -> Stage:
+    """Set the stage; load what nodes need in the time that goes by between blocks."""
+    async with trio.open_nursery() as together:
+        together.start_soon(trio.to_thread.run_sync, import_module, "flocknode.cli.assembly")
+        stage = await set_stage(grounds, options)
+    tune_process()
+    return stage
 
 
 async def watch(stage: Stage) -> RoundWatcher:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -24,7 +25,6 @@ from flocknode.chain.deployment import Deployment
 from flocknode.chain.devchain import DevChain, development_chain
 from flocknode.chain.heads import Heads, connected
 from flocknode.chain.sender import Sender
-from flocknode.cli import assembly
 from flocknode.cli.demo.members import (
     Common,
     Member,
@@ -42,6 +42,7 @@ from flocknode.cli.demo.plan import (
     TRAINER_SHARE_BPS,
     DemoOptions,
 )
+from flocknode.cli.node_config import SHARD
 from flocknode.cli.task_file import TaskFile
 from flocknode.crypto.hashing import keccak256
 from flocknode.crypto.merkle import TreeKind, tree_root
@@ -54,6 +55,9 @@ from flocknode.primitives import Wei
 from flocknode.protocol.roster import Roster, RosterEntry
 from flocknode.protocol.round import RoundMachine
 from flocknode.sim.liars import Colluding, Lie, Plot
+
+if TYPE_CHECKING:
+    from flocknode.cli.assembly import Node
 
 HELD_OUT = "held-out.npz"
 CHAIN_FOLDER = "devchain"
@@ -78,7 +82,7 @@ class Stage:
     bindings: Bindings
     task_file: TaskFile
     task: int
-    nodes: list[assembly.Node] = field(default_factory=list)
+    nodes: "list[Node]" = field(default_factory=list)
 
     def contributions_seen(self) -> int:
         """Return how many contributions the best informed seat holds."""
@@ -94,7 +98,7 @@ class Stage:
 
     @property
     def shards(self) -> tuple[str, ...]:
-        return tuple(str(member.directory / assembly.SHARD) for member in self.trainers)
+        return tuple(str(member.directory / SHARD) for member in self.trainers)
 
     @property
     def initial_model(self) -> bytes:
@@ -132,7 +136,7 @@ async def set_stage(grounds: Grounds, options: DemoOptions) -> Stage:
     results: dict[str, Prepared | Deployment] = {}
 
     async def prepare() -> None:
-        shards = tuple(str(member.directory / assembly.SHARD) for member in trainers)
+        shards = tuple(str(member.directory / SHARD) for member in trainers)
         job = PrepareJob(options.task, shards, str(directory / HELD_OUT), options.seed)
         results["prepared"] = await pool.prepare(job)
 
@@ -259,17 +263,18 @@ def configure_nodes(stage: Stage) -> list[Member]:
 
 
 async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
-    """Write every directory, open every node from it, and wait until all trainers are linked.
+    """Write every directory, open every node from it, and wait until all exchange gossip.
 
-    The validators among themselves link while the first trainers train.
+    The direct links follow while the first committee is drawn, its own first.
     """
+    from flocknode.cli.assembly import Node
+
     members = configure_nodes(stage)
     # Directories that are thrown away need no disk; two dozen nodes would wait for its syncs.
     durable = stage.options.keep is not None
     chains = Connections(nursery)
     stage.nodes = [
-        assembly.Node.open(member.directory, stage.pool, chains, durable=durable)
-        for member in members
+        Node.open(member.directory, stage.pool, chains, durable=durable) for member in members
     ]
     plot = _plot(stage)
     if plot:
@@ -279,7 +284,7 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
     async with trio.open_nursery() as starting:
         for node in stage.nodes:
             starting.start_soon(nursery.start, node.run)
-    await _wait_linked(stage, {one.member.peer for one in stage.validators})
+    await _wait_joined(stage.nodes)
 
 
 def _plot(stage: Stage) -> Plot | None:
@@ -293,7 +298,7 @@ def _plot(stage: Stage) -> Plot | None:
     return Plot(lie, Colluding(options.colluding), domain, rounds)
 
 
-async def _wait_linked(stage: Stage, validators: set[bytes]) -> None:
-    for node in stage.nodes[: len(stage.trainers)]:
-        while not node.network.linked() >= validators:  # noqa: ASYNC110
+async def _wait_joined(nodes: "list[Node]") -> None:
+    for node in nodes:
+        while not node.has_joined:  # noqa: ASYNC110  # the library tells nobody
             await trio.sleep(0.02)
