@@ -10,6 +10,7 @@ from flocknode.crypto.peer_id import peer_text
 from flocknode.p2p.counters import Counters
 from flocknode.p2p.faults import NetworkError, OversizedError, StreamLostError
 from flocknode.p2p.framing import Unframer, framed
+from flocknode.p2p.held import HeldFrames
 from flocknode.p2p.host import Host
 from flocknode.p2p.keeper import Keeper
 from flocknode.p2p.link import Link
@@ -63,6 +64,7 @@ class Links:
         self._penalise = penalise
         self._keeper = Keeper(self._hold, find)
         self._links: dict[PeerId, Link] = {}
+        self._held = HeldFrames()
         self._frames = Buckets(FRAMES_PER_SECOND, FRAMES_BURST)
         self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
         host.serve(PROTOCOL, self._accept)
@@ -85,9 +87,14 @@ class Links:
         return frozenset(self._links)
 
     def send(self, peer: PeerId, payload: bytes) -> bool:
-        """Queue ``payload``; False without a link or with a full queue, and nothing is dropped."""
+        """Queue ``payload``; False without a link or with a full queue, and nothing is dropped.
+
+        Without a link it is sent all the same if one is made within seconds.
+        """
         frame = framed(payload)
         link = self._links.get(peer)
+        if link is None and (self._keeper.wants(peer) or self._may_link(peer)):
+            self._held.put(peer, frame, trio.current_time())
         return link is not None and link.push(frame)
 
     async def _hold(self, peer: PeerId) -> None:
@@ -130,9 +137,9 @@ class Links:
         ):
             return False
         self._links[link.peer] = link
-        if older is not None:
-            for frame in older.hand_over():
-                link.push(frame)
+        unsent = older.hand_over() if older is not None else []
+        for frame in (*unsent, *self._held.take(link.peer, link.opened_at)):
+            link.push(frame)
         return True
 
     async def _write(self, link: Link) -> None:

@@ -133,7 +133,10 @@ class Network:
         await self._gossip.publish(topic, payload)
 
     def send(self, peer: PeerId, payload: bytes) -> bool:
-        """Queue a frame of at most 96 KiB; False without a link or with a full queue."""
+        """Queue a frame of at most 96 KiB; False without a link or with a full queue.
+
+        What finds no link is sent all the same if one is made within seconds.
+        """
         return self._links.send(peer, payload)
 
     def keep(self, peers: Iterable[PeerId], later: AbstractSet[PeerId] = frozenset()) -> None:

@@ -41,7 +41,7 @@ async def test_frames_arrive_in_order_and_whole_in_both_directions():
 
 
 async def test_send_says_no_without_a_link_and_with_a_full_queue():
-    a, b = node(1), node(2)
+    a, b = node(1, may_link=lambda _peer: False), node(2)
     async with running(a, b):
         assert not a.send(b.peer, b"nobody there")
         link(a, b)
@@ -53,6 +53,16 @@ async def test_send_says_no_without_a_link_and_with_a_full_queue():
         for _ in range(accepted):
             assert (await hear(b)).payload == b"x"
         assert a.send(b.peer, b"room again")
+
+
+async def test_frame_that_is_sent_while_its_link_is_made_arrives_at_whoever_dialled():
+    a, b = node(1), node(2)
+    async with running(a, b):
+        link(a, b)
+        assert not a.send(b.peer, b"of the dialler")
+        assert not b.send(a.peer, b"of the dialled")
+        assert (await hear(b)).payload == b"of the dialler"
+        assert (await hear(a)).payload == b"of the dialled"
 
 
 async def test_oversized_frame_is_refused_by_the_sender():
@@ -158,7 +168,6 @@ async def test_link_reopens_after_the_peer_restarts():
             await eventually(lambda: a.linked() == {b.peer})
             listen = b.address.rsplit("/p2p/", 1)[0]
         await eventually(lambda: not a.linked())
-        assert not a.send(b.peer, b"into the void")
         again = node(2, listen)
         async with running(again):
             await eventually(lambda: again.linked() == {a.peer} and a.linked() == {b.peer})

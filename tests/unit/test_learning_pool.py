@@ -106,7 +106,7 @@ async def test_workers_repeat_one_another_and_learn(tmp_path, monkeypatch):
             nursery.start_soon(pool.evaluate, EvaluateJob(job.task, job.held_out, words))
             nursery.start_soon(pool.baselines, solo)
         with trio.fail_after(60):
-            while pool._free.statistics().current_buffer_used < 2:
+            while pool._free.statistics().current_buffer_used < 2:  # noqa: ASYNC110  # no event
                 await trio.sleep(0.05)
         assert len(_workers_of(os.getpid()) - before) == 2
 
