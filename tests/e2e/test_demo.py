@@ -85,7 +85,7 @@ def test_one_seed_gives_one_model_whoever_sums_it_and_interrupting_leaves_no_pro
         event = json.loads(process.stdout.readline())
         again += [event] if event["event"] == "round" else []
     started = descendants(process.pid)
-    assert len(started) >= 3  # a chain and two training processes
+    assert len(started) >= 2  # a chain and a training process
     interrupt(process)
     assert process.wait(20) == 130
     process.stdout.close()
