@@ -159,7 +159,6 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
         self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
         self._guests: dict[ID, INetStream] = {}
         self._opening: set[ID] = set()
-        self._write_locks: dict[INetStream, trio.Lock] = {}
         self._parted: dict[ID, trio.Event] = {}
 
     async def begin(self, peer_id: ID) -> None:
@@ -208,9 +207,8 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
             log.warning("message dropped peer=%s cause=%r", _name(msg_forwarder), fault)
 
     async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC) -> bool:
-        """Write one RPC at a time: the library interleaves a replay with the queue's writer."""
-        async with self._write_locks.setdefault(stream, trio.Lock()):
-            written: bool = await super().write_msg(stream, rpc_msg)
+        """Write one RPC and count what it carries."""
+        written: bool = await super().write_msg(stream, rpc_msg)
         if written:
             self._on_sent(sum(len(message.data) for message in rpc_msg.publish))
         return written
@@ -247,7 +245,6 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
         halves = (self._guests.pop(peer_id, None), self.peers.get(peer_id))
         super()._handle_dead_peer(peer_id)
         for stream in filter(None, halves):
-            self._write_locks.pop(stream, None)
             if self.manager.is_running:
                 self.manager.run_task(_reset, stream)
         event = self._parted.pop(peer_id, None)

@@ -132,11 +132,14 @@ class Server:
 
     async def _tree(self, request: Request, blob: memoryview) -> ChunkTree | None:
         """Return what is known of the chunks, or None if the root is not theirs."""
-        while (hashing := self._hashing.get(request.root)) is not None:
+        while (known := self._trees.get(request.root)) is None or (
+            len(known.nodes) != request.chunks
+        ):
+            hashing = self._hashing.get(request.root)
+            if hashing is None:
+                known = await self._hashed(request, blob)
+                break
             await hashing.wait()
-        known = self._trees.get(request.root)
-        if known is None or len(known.nodes) != request.chunks:
-            known = await self._hashed(request, blob)
         if not request.is_named_by(known.nodes):
             return None
         self._trees.keep(request.root, known)
