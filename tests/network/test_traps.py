@@ -202,6 +202,35 @@ async def test_prune_of_a_neighbour_names_nobody_to_dial_and_ends_within_a_minut
         assert a._host.connected() == {b.peer}
 
 
+def hearty(number):
+    """Return a node whose heart beats twenty times as fast."""
+    each = node(number)
+    each._gossip._router.heartbeat_interval /= 20
+    return each
+
+
+async def test_neighbour_that_was_pruned_is_back_once_its_back_off_is_over():
+    """The heartbeat mends the mesh; the library's default leaves it broken for two minutes."""
+    a, b = hearty(1), node(2)
+    async with running(a, b):
+        await meet(a, b)
+        stream = b._gossip._pubsub.peers[ID(a.peer)]
+        await stream.write(control(prune=[rpc_pb2.ControlPrune(topicID=TOPIC, backoff=1)]))
+        await eventually(lambda: not a.mesh(TOPIC))
+        await eventually(lambda: a.mesh(TOPIC) == {b.peer}, 4)
+
+
+async def test_what_was_gossiped_is_forgotten_after_five_heartbeats():
+    """Who joins late is sent what is remembered: seconds of it, and not ten minutes."""
+    a, b = hearty(1), node(2)
+    async with running(a, b):
+        await meet(a, b)
+        await a.publish(TOPIC, bytes(60_000))
+        await hear(b)
+        assert a._gossip._router.mcache.msgs
+        await eventually(lambda: not a._gossip._router.mcache.msgs, 4)
+
+
 async def test_unsigned_gossip_is_refused():
     a, b = node(1), node(2)
     async with running(a, b):
