@@ -28,7 +28,13 @@ from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.messages.statements import RECORD_BYTES
 from flocknode.node.blobs import MemoryDraft
 from flocknode.p2p import BlobUnavailableError, blobs
-from flocknode.p2p.blobs import BLOB_BYTES_MAX, CREDITS, PROTOCOL
+from flocknode.p2p.blobs import (
+    BLOB_BYTES_MAX,
+    CHUNK_SECONDS,
+    CREDITS,
+    PROTOCOL,
+    PULLS_MAX,
+)
 from flocknode.p2p.faults import OversizedError
 from flocknode.primitives import Digest
 from flocknode.storage.blobs import MAPPED_BYTES_MIN, DiskBlobs
@@ -134,6 +140,18 @@ async def test_of_holders_that_are_all_slow_the_fastest_sends_the_rest(monkeypat
         await known(puller, slowest, slow)
         assert await fetched(puller, ROOT, LENGTH, slowest, slow) == DATA
     assert asked == ["slowest", "slow", "slow"]
+
+
+async def test_pulls_from_holders_that_stall_do_not_keep_others_waiting():
+    async with beside(send_two_chunks_and_stall) as (stalled, honest, puller):
+        puller._puller._pulls.seconds /= 200
+        async with trio.open_nursery() as nursery:
+            for _ in range(2 * PULLS_MAX):
+                nursery.start_soon(fetched, puller, ROOT, LENGTH, stalled)
+            await eventually(lambda: len(puller._puller._pulls._began) >= PULLS_MAX)
+            with trio.fail_after(CHUNK_SECONDS / 2):
+                assert await fetched(puller, ROOT, LENGTH, honest) == DATA
+            nursery.cancel_scope.cancel()
 
 
 async def test_pull_goes_on_after_a_restart_with_the_chunks_that_are_still_right(tmp_path):
