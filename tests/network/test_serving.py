@@ -1,17 +1,18 @@
 """What a holder gives, to whom, how much and how often."""
 
+import contextlib
 import os
 
 import pytest
 import trio
 from holders import CHUNK, DATA, KIND, LENGTH, ROOT, beside, known, send_slowly
-from network_world import Shelf, fetched, link, node, root_of, running
+from network_world import Shelf, eventually, fetched, link, node, root_of, running
 
-from flocknode.crypto.merkle import tree_root
+from flocknode.crypto.merkle import LEAF_BYTES, tree_root
 from flocknode.node.blobs import MemoryDraft
-from flocknode.p2p import BlobUnavailableError, blobs
-from flocknode.p2p.blobs import BLOB_BYTES_MAX, Request
-from flocknode.p2p.serving import SERVED_PER_PEER_MAX
+from flocknode.p2p import BlobUnavailableError, blobs, serving
+from flocknode.p2p.blobs import BLOB_BYTES_MAX, PROTOCOL, Request
+from flocknode.p2p.serving import SERVED_MAX, SERVED_PER_PEER_MAX
 from flocknode.primitives import Digest
 from flocknode.storage.blobs import DiskBlobs
 
@@ -136,21 +137,56 @@ async def test_more_pulls_than_a_holder_serves_at_once_all_arrive():
 
 
 async def test_holder_over_its_limit_says_busy_and_is_asked_again():
-    shelf = Shelf()
-    root = shelf.put(b"small")
-    holder, puller = node(1, blobs=shelf), node(2)
-    async with running(holder, puller):
+    holder, puller = node(1, blobs=Shelf({ROOT: DATA})), node(2)
+    async with running(holder, puller), contextlib.AsyncExitStack() as slots:
         await known(puller, holder)
-        holder._server._serving[puller.peer] = SERVED_PER_PEER_MAX
+        for _ in range(SERVED_PER_PEER_MAX):
+            slots.enter_context(holder._server._slot(puller.peer))
         with trio.fail_after(5):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(free_after, holder, puller.peer)
-                assert await fetched(puller, root, 5, holder) == b"small"
+                nursery.start_soon(free_after, 0.2, slots)
+                assert await fetched(puller, ROOT, LENGTH, holder) == DATA
 
 
-async def free_after(holder, peer):
-    await trio.sleep(0.2)
-    holder._server._serving[peer] = 0
+async def free_after(seconds, slots):
+    await trio.sleep(seconds)
+    await slots.aclose()
+
+
+async def take_nothing(puller, holder, count):
+    """Ask for a blob so many times and never acknowledge what comes."""
+    request = Request(ROOT, KIND, LEAF_BYTES, LENGTH, 0)
+    for _ in range(count):
+        stream = await puller._host.open_stream(holder.peer, PROTOCOL)
+        await stream.write(request.to_bytes())
+
+
+async def test_pullers_that_take_nothing_make_room_when_all_slots_are_taken(monkeypatch):
+    monkeypatch.setattr(serving, "PATIENCE_SECONDS", 0.0)
+    holder, honest = node(1, blobs=Shelf({ROOT: DATA})), node(2)
+    lazy = [node(3 + i) for i in range(SERVED_MAX // SERVED_PER_PEER_MAX)]
+    async with running(holder, honest, *lazy):
+        for each in (honest, *lazy):
+            await known(each, holder)
+        for each in lazy:
+            await take_nothing(each, holder, SERVED_PER_PEER_MAX)
+        await eventually(lambda: len(holder._server._slots) == SERVED_MAX)
+        assert await fetched(honest, ROOT, LENGTH, holder) == DATA
+
+
+async def test_puller_that_takes_its_bytes_keeps_its_slot(monkeypatch):
+    monkeypatch.setattr(serving, "SERVED_MAX", 1)
+    holder, first, second = node(1, blobs=Shelf({ROOT: DATA})), node(2), node(3)
+    async with running(holder, first, second):
+        await known(first, holder)
+        await known(second, holder)
+        await take_nothing(first, holder, 1)
+        await eventually(lambda: len(holder._server._slots) == 1)
+        (slot,) = holder._server._slots
+        monkeypatch.setattr("flocknode.p2p.blobs.BUSY_SECONDS", 0.01)
+        with pytest.raises(BlobUnavailableError, match="busy"):
+            await fetched(second, ROOT, LENGTH, holder)
+        assert holder._server._slots == {slot}
 
 
 async def test_requests_of_one_peer_are_counted_by_time_and_others_are_served(monkeypatch):
