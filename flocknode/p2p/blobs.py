@@ -25,6 +25,7 @@ from flocknode.p2p.faults import BlobUnavailableError, NetworkError, OversizedEr
 from flocknode.p2p.host import Host
 from flocknode.p2p.streams import Stream
 from flocknode.p2p.trees import ChunkTree, ChunkTrees
+from flocknode.p2p.turns import Turns
 from flocknode.ports import Draft
 from flocknode.primitives import Digest, PeerId
 
@@ -37,6 +38,8 @@ BATCH = 4
 BLOB_BYTES_MAX = 1 << 30
 PULLS_MAX = 4
 """Pulls of ours at a time; more than four were slower, not faster."""
+PULL_SECONDS = 10.0
+"""A pull that takes longer no longer keeps the next one waiting: its only holder may be a liar."""
 REQUEST_SECONDS = 5.0
 CHUNK_SECONDS = 10.0
 """A chunk or its acknowledgement that takes longer is a stall."""
@@ -155,7 +158,7 @@ class Puller:
         self._trees = trees
         self._penalise = penalise
         self.chunk_seconds = chunk_seconds
-        self._pulls = trio.CapacityLimiter(PULLS_MAX)
+        self._pulls = Turns(PULLS_MAX, PULL_SECONDS)
 
     async def fetch(
         self,
@@ -176,7 +179,7 @@ class Puller:
             raise OversizedError(length, BLOB_BYTES_MAX)
         pull = _Pull(root, kind, leaf_bytes, length, draft, is_checked=not draft.held)
         seconds = TURN_SECONDS if len(holders) > 1 else inf
-        async with self._pulls:
+        async with self._pulls.turn():
             for attempt in range(ROUNDS):
                 for holder in holders:
                     if await self._take_turn(holder, pull, seconds):

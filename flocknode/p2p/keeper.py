@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
 import trio
 
@@ -21,10 +22,19 @@ STEADY_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-class Keeper:
-    """Runs ``hold(peer)`` for each wanted peer; it returns or raises when the session is lost.
+@dataclass(eq=False, slots=True)
+class _Wanted:
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    heard: trio.Event = field(default_factory=trio.Event)
+    """Set when there is a reason to try again at once."""
+    urgent: trio.Event = field(default_factory=trio.Event)
+    """Set once the first attempt cannot wait."""
 
-    Before it is tried again ``find(peer)`` may look for other addresses.
+
+class Keeper:
+    """Runs ``hold(peer)`` for each wanted peer, which returns when a session is lost.
+
+    It raises when there is none to be had, and ``find(peer)`` looks for other addresses.
     """
 
     def __init__(
@@ -34,9 +44,7 @@ class Keeper:
     ) -> None:
         self._hold = hold
         self._find = find
-        self._waiting: dict[PeerId, trio.Event] = {}
-        self._lingering: dict[PeerId, trio.Event] = {}
-        self._wanted: dict[PeerId, trio.CancelScope] = {}
+        self._wanted: dict[PeerId, _Wanted] = {}
         self._nursery: trio.Nursery | None = None
 
     def want(
@@ -49,23 +57,19 @@ class Keeper:
         wanted = set(peers)
         dropped = frozenset(self._wanted.keys() - wanted)
         for peer in dropped:
-            self._wanted.pop(peer).cancel()
-            self._waiting.pop(peer, None)
-            self._lingering.pop(peer, None)
-        for peer in self._lingering.keys() - later:
-            self._lingering[peer].set()
+            self._wanted.pop(peer).scope.cancel()
         for peer in wanted - self._wanted.keys():
-            if peer in later:
-                self._lingering[peer] = trio.Event()
-            self._wanted[peer] = trio.CancelScope()
+            self._wanted[peer] = _Wanted()
             if self._nursery is not None:
                 self._nursery.start_soon(self._keep, peer, self._wanted[peer])
+        for peer in wanted - later:
+            self._wanted[peer].urgent.set()
         return dropped
 
     def hurry(self, peer: PeerId) -> None:
         """Try ``peer`` again now: it was heard of."""
-        if peer in self._waiting:
-            self._waiting[peer].set()
+        if peer in self._wanted:
+            self._wanted[peer].heard.set()
 
     def wants(self, peer: PeerId) -> bool:
         return peer in self._wanted
@@ -74,33 +78,35 @@ class Keeper:
         """Keep the wanted peers until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for peer, scope in self._wanted.items():
-                nursery.start_soon(self._keep, peer, scope)
+            for peer, wanted in self._wanted.items():
+                nursery.start_soon(self._keep, peer, wanted)
             await trio.sleep_forever()
 
-    async def _keep(self, peer: PeerId, scope: trio.CancelScope) -> None:
+    async def _keep(self, peer: PeerId, wanted: _Wanted) -> None:
         delay = RETRY_SECONDS_MIN
-        with scope:
-            await self._linger(peer)
+        with wanted.scope:
+            with trio.move_on_after(CALM_SECONDS * len(self._wanted) * random.random()):  # noqa: S311
+                await wanted.urgent.wait()
             while True:
-                started = trio.current_time()
-                try:
-                    await self._hold(peer)
-                except NetworkError as fault:
-                    log.debug("session lost peer=%s cause=%s", peer_text(peer), fault)
-                    await self._find(peer)
-                if trio.current_time() - started > STEADY_SECONDS:
+                if await self._attempt(peer, wanted) > STEADY_SECONDS:
                     delay = RETRY_SECONDS_MIN
                 # Two peers that dial each other must not meet at every attempt.
-                self._waiting[peer] = trio.Event()
                 with trio.move_on_after(delay * random.uniform(0.5, 1.5)):  # noqa: S311
-                    await self._waiting[peer].wait()
+                    await wanted.heard.wait()
                 delay = min(2 * delay, RETRY_SECONDS_MAX)
 
-    async def _linger(self, peer: PeerId) -> None:
-        """Let a peer that can wait do so."""
-        if (urgent := self._lingering.get(peer)) is not None:
-            pause = CALM_SECONDS * len(self._wanted) * random.random()  # noqa: S311
-            with trio.move_on_after(pause):
-                await urgent.wait()
-            self._lingering.pop(peer, None)
+    async def _attempt(self, peer: PeerId, wanted: _Wanted) -> float:
+        """Hold a session and return how many seconds it stood; 0 if there was none to be had.
+
+        What is heard of ``peer`` counts from then on, so that an address that is found is dialled.
+        """
+        began = trio.current_time()
+        try:
+            await self._hold(peer)
+        except NetworkError as fault:
+            log.debug("no session peer=%s cause=%s", peer_text(peer), fault)
+            wanted.heard = trio.Event()
+            await self._find(peer)
+            return 0.0
+        wanted.heard = trio.Event()
+        return trio.current_time() - began

@@ -118,8 +118,10 @@ class MuxedStream(IMuxedStream):  # type: ignore[misc]  # libp2p is untyped
             self.muxed_conn.forget(self.number)
 
     async def close(self) -> None:
-        """Write no more and read no more."""
+        """Write no more and read no more; who reads now is told of an end."""
         await self.close_write()
+        self._has_ended = True
+        self._news.unpark_all()
         self.muxed_conn.forget(self.number)
 
     async def reset(self) -> None:

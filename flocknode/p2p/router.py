@@ -9,19 +9,24 @@ from collections.abc import Callable
 import trio
 from google.protobuf.message import DecodeError
 from libp2p.abc import INetStream
+from libp2p.exceptions import ParseError
 from libp2p.io.exceptions import MessageTooLarge
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from flocknode.crypto.peer_id import peer_text
+from flocknode.p2p.control import curb
 from flocknode.p2p.rate import Bucket, Buckets
 from flocknode.p2p.streams import LIBRARY_FAULTS, READ_BYTES_MAX
 from flocknode.primitives import PeerId
 
 RPC_BYTES_MAX = 128 * 1024
+MESSAGES_MAX = 256
+"""Messages of one RPC, and subscriptions; a neighbour of ours sends one."""
 RPC_QUEUE_MAX = 256
 """Outgoing RPCs per neighbour; the library's 32 lose messages in a burst."""
 GUESTS_MAX = 12
@@ -93,6 +98,11 @@ class Router(GossipSub):  # type: ignore[misc]  # libp2p is untyped
         # The library notes a time per message here for a feature that is off, and never forgets.
         self.recent_message_deliveries.clear()
 
+    async def handle_rpc(self, rpc: rpc_pb2.RPC, sender_peer_id: ID) -> None:
+        """Take what a neighbour asks of the mesh, within bounds."""
+        curb(rpc.control, self.mesh)
+        await super().handle_rpc(rpc, sender_peer_id)
+
     async def handle_prune(self, prune_msg: rpc_pb2.ControlPrune, sender_peer_id: ID) -> None:
         """Take a neighbour's prune with a back-off of at most a minute and no peers to dial."""
         prune_msg.backoff = min(prune_msg.backoff, BACK_OFF_SECONDS)
@@ -115,7 +125,6 @@ class _Buffered:
         self._volume = volume
         self._ahead = bytearray()
         self.muxed_conn = raw.muxed_conn
-        self.metric_send_channel = raw.metric_send_channel
 
     async def read(self, n: int) -> bytes:
         if not self._ahead:
@@ -159,7 +168,6 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
         self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
         self._guests: dict[ID, INetStream] = {}
         self._opening: set[ID] = set()
-        self._write_locks: dict[INetStream, trio.Lock] = {}
         self._parted: dict[ID, trio.Event] = {}
 
     async def begin(self, peer_id: ID) -> None:
@@ -189,12 +197,38 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
         try:
             volume = self._volumes.of(PeerId(peer_id.to_bytes()))
             await self.continuously_read_stream(_Buffered(stream, volume))
-        except (DecodeError, MessageTooLarge) as fault:
+        except (DecodeError, MessageTooLarge, ParseError) as fault:
             self._penalise(PeerId(peer_id.to_bytes()), f"gossip that is none: {fault}")
+        except LIBRARY_FAULTS as fault:
+            log.debug("pubsub stream ended peer=%s cause=%r", _name(peer_id), fault)
         except Exception as fault:  # a library task's root: it kills the host
             log.info("pubsub stream failed peer=%s cause=%r", _name(peer_id), fault)
         if self._guests.get(peer_id) is stream:
             self._handle_dead_peer(peer_id)
+
+    async def continuously_read_stream(self, stream: INetStream) -> None:
+        """Take one RPC after the other, and its messages in turn: the library starts a task each.
+
+        Raises what the stream does, and ``DecodeError`` or ``ParseError`` at what is no RPC.
+        """
+        peer_id = stream.muxed_conn.peer_id
+        while True:
+            rpc = rpc_pb2.RPC()
+            rpc.ParseFromString(await read_varint_prefixed_bytes_limited(stream, RPC_BYTES_MAX))
+            if len(rpc.publish) > MESSAGES_MAX or len(rpc.subscriptions) > MESSAGES_MAX:
+                raise ParseError(f"an RPC of more than {MESSAGES_MAX} messages")
+            for message in filter(self._is_subscribed_to_msg, rpc.publish):
+                await self.push_msg(peer_id, message)
+                await trio.lowlevel.checkpoint()
+            for subscription in rpc.subscriptions:
+                self.handle_subscription(peer_id, subscription)
+            if rpc.HasField("control"):
+                await self.router.handle_rpc(rpc, peer_id)
+
+    def handle_subscription(self, origin_id: ID, sub_message: rpc_pb2.RPC.SubOpts) -> None:
+        """Take subscriptions for the life of a session: each brings a replay of what is recent."""
+        if sub_message.subscribe:
+            super().handle_subscription(origin_id, sub_message)
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         """Judge a message and forward what was accepted."""
@@ -208,9 +242,8 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
             log.warning("message dropped peer=%s cause=%r", _name(msg_forwarder), fault)
 
     async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC) -> bool:
-        """Write one RPC at a time: the library interleaves a replay with the queue's writer."""
-        async with self._write_locks.setdefault(stream, trio.Lock()):
-            written: bool = await super().write_msg(stream, rpc_msg)
+        """Write one RPC and count what it carries."""
+        written: bool = await super().write_msg(stream, rpc_msg)
         if written:
             self._on_sent(sum(len(message.data) for message in rpc_msg.publish))
         return written
@@ -247,7 +280,6 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
         halves = (self._guests.pop(peer_id, None), self.peers.get(peer_id))
         super()._handle_dead_peer(peer_id)
         for stream in filter(None, halves):
-            self._write_locks.pop(stream, None)
             if self.manager.is_running:
                 self.manager.run_task(_reset, stream)
         event = self._parted.pop(peer_id, None)

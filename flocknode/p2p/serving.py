@@ -1,9 +1,10 @@
 """The side of pulls that gives: what, to whom, how much and how fast."""
 
 import logging
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
@@ -27,6 +28,9 @@ from flocknode.primitives import Digest, PeerId
 
 SERVED_MAX = 16
 SERVED_PER_PEER_MAX = 4
+PATIENCE_SECONDS = 10.0
+SLOW_BYTES_PER_SECOND = 1 << 16
+"""Whoever had its time and takes less makes room for others, if all slots are taken."""
 REQUESTS_PER_SECOND = 16.0
 REQUESTS_BURST = 256.0
 BYTES_PER_SECOND = 64.0 * 2**20
@@ -47,6 +51,21 @@ class BlobSource(Protocol):
         """Return the bytes of ``root`` if they may be served now; may block."""
 
 
+@dataclass(eq=False, slots=True)
+class _Slot:
+    """One pull that is served."""
+
+    peer: PeerId
+    began: float
+    taken: int = 0
+    """Bytes that were acknowledged."""
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def slack(self, now: float) -> float:
+        """Return for how many seconds it may go on before it is slow."""
+        return self.began + PATIENCE_SECONDS + self.taken / SLOW_BYTES_PER_SECOND - now
+
+
 class Server:
     """Serves a ``BlobSource`` to whoever asks, within limits."""
 
@@ -61,7 +80,7 @@ class Server:
         self._source = source
         self._counters = counters
         self.chunk_seconds = chunk_seconds
-        self._serving: Counter[PeerId] = Counter()
+        self._slots: set[_Slot] = set()
         self._requests = Buckets(REQUESTS_PER_SECOND, REQUESTS_BURST)
         self._volumes = Buckets(BYTES_PER_SECOND, BYTES_BURST)
         self._trees = trees
@@ -84,13 +103,16 @@ class Server:
         if request is None or request.leaf_bytes not in LEAF_BYTES_KNOWN:
             await self._refuse(stream, Answer.UNKNOWN)
             return
-        with self._slot(stream.peer) as is_free:
-            if not is_free:
+        with self._slot(stream.peer) as slot:
+            if slot is None:
                 await self._refuse(stream, Answer.BUSY)
-            else:
-                await self._give(stream, request)
+                return
+            with slot.scope:
+                await self._give(stream, request, slot)
+            if slot.scope.cancelled_caught:
+                await stream.reset()
 
-    async def _give(self, stream: Stream, request: Request) -> None:
+    async def _give(self, stream: Stream, request: Request, slot: _Slot) -> None:
         blob = await self._look_up(request, stream.peer)
         if isinstance(blob, Answer):
             await self._refuse(stream, blob)
@@ -101,23 +123,36 @@ class Server:
             return
         with trio.fail_after(self.chunk_seconds):
             await stream.write(bytes([Answer.FOUND]) + b"".join(tree.nodes))
-        await self._write_chunks(stream, request, blob, tree)
+        await self._write_chunks(stream, request, blob, tree, slot)
         await stream.close()
 
     @contextmanager
-    def _slot(self, peer: PeerId) -> Iterator[bool]:
-        """Count one served pull while the block runs and say whether it is within the limits."""
-        is_free = (
-            self._serving.total() < SERVED_MAX
-            and self._serving[peer] < SERVED_PER_PEER_MAX
-            and self._requests.of(peer).try_take(1, trio.current_time())
-        )
-        self._serving[peer] += is_free
+    def _slot(self, peer: PeerId) -> Iterator[_Slot | None]:
+        """Hold a slot for a pull while the block runs, or None if that is beyond the limits."""
+        now = trio.current_time()
+        if not self._has_room_for(peer, now):
+            yield None
+            return
+        slot = _Slot(peer, now)
+        self._slots.add(slot)
         try:
-            yield is_free
+            yield slot
         finally:
-            self._serving[peer] -= is_free
-            self._serving += Counter()  # forgets the peers with none
+            self._slots.discard(slot)
+
+    def _has_room_for(self, peer: PeerId, now: float) -> bool:
+        """Tell whether one more pull is within the limits; the slowest makes room for it."""
+        own = sum(slot.peer == peer for slot in self._slots)
+        if own >= SERVED_PER_PEER_MAX or not self._requests.of(peer).try_take(1, now):
+            return False
+        if len(self._slots) < SERVED_MAX:
+            return True
+        slowest = min(self._slots, key=lambda slot: slot.slack(now))
+        if slowest.slack(now) > 0:
+            return False
+        slowest.scope.cancel()
+        self._slots.discard(slowest)
+        return True
 
     async def _look_up(self, request: Request, peer: PeerId) -> memoryview | Answer:
         offered = self._offers.get(request.root)
@@ -132,11 +167,14 @@ class Server:
 
     async def _tree(self, request: Request, blob: memoryview) -> ChunkTree | None:
         """Return what is known of the chunks, or None if the root is not theirs."""
-        while (hashing := self._hashing.get(request.root)) is not None:
+        while (known := self._trees.get(request.root)) is None or (
+            len(known.nodes) != request.chunks
+        ):
+            hashing = self._hashing.get(request.root)
+            if hashing is None:
+                known = await self._hashed(request, blob)
+                break
             await hashing.wait()
-        known = self._trees.get(request.root)
-        if known is None or len(known.nodes) != request.chunks:
-            known = await self._hashed(request, blob)
         if not request.is_named_by(known.nodes):
             return None
         self._trees.keep(request.root, known)
@@ -153,7 +191,7 @@ class Server:
             done.set()
 
     async def _write_chunks(
-        self, stream: Stream, request: Request, blob: memoryview, tree: ChunkTree
+        self, stream: Stream, request: Request, blob: memoryview, tree: ChunkTree, slot: _Slot
     ) -> None:
         """Send the chunks from the first one wanted and wait until each is acknowledged."""
         waiting = 0
@@ -167,14 +205,23 @@ class Server:
                 await stream.reset()
                 return
             await trio.sleep(volume.take(len(chunk), trio.current_time()))
+            if waiting == CREDITS:
+                waiting -= await self._acknowledged(stream, request, slot, waiting)
             with trio.fail_after(self.chunk_seconds):
-                if waiting == CREDITS:
-                    waiting -= len(await stream.read_some(waiting))
                 await stream.write(chunk)
             waiting += 1
             self._count(stream.peer, request, len(chunk))
+        while waiting:
+            waiting -= await self._acknowledged(stream, request, slot, waiting)
+
+    async def _acknowledged(
+        self, stream: Stream, request: Request, slot: _Slot, waiting: int
+    ) -> int:
+        """Wait for acknowledgements and return how many of those ``waiting`` came."""
         with trio.fail_after(self.chunk_seconds):
-            await stream.read_exact(waiting)
+            count = len(await stream.read_some(waiting))
+        slot.taken += count * request.chunk_bytes
+        return count
 
     def _count(self, peer: PeerId, request: Request, size: int) -> None:
         self._counters.bytes_blobs += size

@@ -39,9 +39,12 @@ ANSWERS_BYTES_MAX = 1 << 20
 PING_SECONDS = 30.0
 PONG_SECONDS = 15.0
 """A peer that does not answer a ping for this long is gone."""
+SEND_SECONDS = 60.0
+"""A peer that takes no batch for so long holds all that waits for it, whatever it says."""
 FLUSH_SECONDS = 1.0
 BATCH_BYTES = 1 << 18
 _NORMAL, _PROTOCOL_ERROR = 0, 1
+_SEND_FAULTS: tuple[type[Exception], ...] = (*LIBRARY_FAULTS, trio.TooSlowError)
 
 log = logging.getLogger(__name__)
 
@@ -164,10 +167,11 @@ class YamuxConnection(Connection):
                 while not self._queue:
                     await self._waiting.park()
                 pieces, size = self._next_batch()
-                await self.secured_conn.send(pieces)
+                with trio.fail_after(SEND_SECONDS):
+                    await self.secured_conn.send(pieces)
                 self._queued_bytes -= size
                 self._sent.unpark_all()
-        except LIBRARY_FAULTS as fault:
+        except _SEND_FAULTS as fault:
             log.debug("connection lost peer=%s cause=%r", self.peer_id, fault)
             self._scope.cancel()
         finally:

@@ -21,6 +21,7 @@ from libp2p.utils import encode_varint_prefixed
 from network_world import TOPIC, at, eventually, hear, link, meet, node, running, stranger
 
 from flocknode.p2p import PeerUnreachableError
+from flocknode.p2p.host import DIAL_SECONDS, DIALS
 from flocknode.p2p.links import PROTOCOL
 from flocknode.p2p.router import BACK_OFF_SECONDS, SEEN_MAX, Seen
 
@@ -103,6 +104,57 @@ async def test_storm_of_dials_connects_everybody():
         await eventually(lambda: all(len(each.mesh(TOPIC)) == 2 for each in nodes), 20)
 
 
+@contextlib.asynccontextmanager
+async def silent_listener():
+    """Accept whoever dials and answer nobody; yields the address and who is connected."""
+    held = set()
+
+    async def accept(stream):
+        held.add(stream)
+        with contextlib.suppress(trio.BrokenResourceError):
+            while await stream.receive_some():
+                pass
+        held.discard(stream)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, accept, listeners)
+        port = listeners[0].socket.getsockname()[1]
+        yield f"/ip4/127.0.0.1/tcp/{port}", held
+        nursery.cancel_scope.cancel()
+
+
+def hanging(address, count):
+    """Return peers that are said to listen where nobody answers."""
+    return {node(100 + i).peer: address for i in range(count)}
+
+
+async def test_of_twenty_dials_eight_shake_hands_at_once(monkeypatch):
+    monkeypatch.setattr(DIALS, "seconds", 60.0)
+    a = node(1)
+    async with running(a), silent_listener() as (address, held):
+        peers = hanging(address, 20)
+        a.know(peers)
+        a.keep(peers)
+        await eventually(lambda: len(held) == 8)
+        await trio.sleep(0.2)
+        assert len(held) == 8
+
+
+async def test_peers_that_never_answer_keep_nobody_from_being_dialled(monkeypatch):
+    """Each holds its dial for ten seconds: twenty of them held everybody for twenty."""
+    monkeypatch.setattr(DIALS, "seconds", 0.05)
+    a, b = node(1), node(2)
+    async with running(a, b), silent_listener() as (address, held):
+        peers = hanging(address, 20)
+        a.know(peers)
+        a.keep(peers)
+        await eventually(lambda: len(held) >= 8)
+        a.know(at(b))
+        a.keep([*peers, b.peer])
+        await eventually(lambda: a.linked() == {b.peer}, DIAL_SECONDS / 2)
+
+
 async def test_reader_that_stalls_gets_what_was_sent_once_it_goes_on():
     """The window closes after 256 KiB; for a stall of a second nobody loses the link."""
     a, b = node(1), node(2)
@@ -148,6 +200,35 @@ async def test_prune_of_a_neighbour_names_nobody_to_dial_and_ends_within_a_minut
         await eventually(lambda: ID(b.peer) in router.back_off.get(TOPIC, {}))
         assert router.back_off[TOPIC][ID(b.peer)] <= time.time() + BACK_OFF_SECONDS + 1
         assert a._host.connected() == {b.peer}
+
+
+def hearty(number):
+    """Return a node whose heart beats twenty times as fast."""
+    each = node(number)
+    each._gossip._router.heartbeat_interval /= 20
+    return each
+
+
+async def test_neighbour_that_was_pruned_is_back_once_its_back_off_is_over():
+    """The heartbeat mends the mesh; the library's default leaves it broken for two minutes."""
+    a, b = hearty(1), node(2)
+    async with running(a, b):
+        await meet(a, b)
+        stream = b._gossip._pubsub.peers[ID(a.peer)]
+        await stream.write(control(prune=[rpc_pb2.ControlPrune(topicID=TOPIC, backoff=1)]))
+        await eventually(lambda: not a.mesh(TOPIC))
+        await eventually(lambda: a.mesh(TOPIC) == {b.peer}, 4)
+
+
+async def test_what_was_gossiped_is_forgotten_after_five_heartbeats():
+    """Who joins late is sent what is remembered: seconds of it, and not ten minutes."""
+    a, b = hearty(1), node(2)
+    async with running(a, b):
+        await meet(a, b)
+        await a.publish(TOPIC, bytes(60_000))
+        await hear(b)
+        assert a._gossip._router.mcache.msgs
+        await eventually(lambda: not a._gossip._router.mcache.msgs, 4)
 
 
 async def test_unsigned_gossip_is_refused():

@@ -5,12 +5,14 @@ import tracemalloc
 
 import pytest
 import trio
-from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError
+from memory_pipes import connected, opened
 from network_world import eventually, link, node, running, stranger
 
 from flocknode.p2p.frames import Flag, Unpacker, data_header, go_away, ping, window_update
-from flocknode.p2p.muxed import WINDOW_BYTES, Connection, MuxedStream
-from flocknode.p2p.yamux import STREAMS_MAX
+from flocknode.p2p.links import WRITE_SECONDS
+from flocknode.p2p.muxed import CREDIT_SECONDS, WINDOW_BYTES, Connection, MuxedStream
+from flocknode.p2p.yamux import SEND_SECONDS, STREAMS_MAX
 
 ECHO = "/flock/echo/1"
 DATA = os.urandom(3 * WINDOW_BYTES + 17)
@@ -95,15 +97,64 @@ async def test_writer_that_is_cancelled_leaves_the_connection_whole():
             assert await exchanged(stream._muxed) == DATA
 
 
-async def test_writer_gives_up_on_a_peer_that_gives_no_credit(monkeypatch):
-    monkeypatch.setattr("flocknode.p2p.muxed.CREDIT_SECONDS", 0.2)
-    a, b = node(1), node(2)
-    b._host.serve("/flock/deaf/1", deaf)
-    async with running(a, b):
-        await joined(a, b)
-        unheard = await a._host.open_stream(b.peer, "/flock/deaf/1")
+async def test_reader_that_pauses_for_as_long_as_a_link_waits_gets_everything(autojump_clock):
+    """No limit on the whole write, which takes minutes; the library resets it after 5 s."""
+    data, back = os.urandom(8 * WINDOW_BYTES), b""
+    async with connected() as ends, trio.open_nursery() as nursery:
+        ours, theirs = await opened(*ends)
+        nursery.start_soon(ours.write, data)
+        began = autojump_clock.current_time()
+        while len(back) < len(data):
+            await trio.sleep(WRITE_SECONDS - 1)
+            back += await theirs.read()
+        assert back == data
+        assert autojump_clock.current_time() - began > 5 * CREDIT_SECONDS
+
+
+async def test_writer_gives_up_on_a_peer_that_gives_no_credit(autojump_clock):
+    async with connected() as ends:
+        ours, _ = await opened(*ends)
+        began = autojump_clock.current_time()
         with pytest.raises(MuxedStreamError, match="reads nothing"):
-            await unheard._muxed.write(bytes(2 * WINDOW_BYTES))
+            await ours.write(bytes(2 * WINDOW_BYTES))
+        assert autojump_clock.current_time() - began == CREDIT_SECONDS
+
+
+async def test_peer_that_speaks_and_takes_nothing_is_cut_off(autojump_clock):
+    """It is heard, so no ping tells, and all that waits for it would wait for ever."""
+
+    async def sends_nothing(_pieces):
+        await trio.sleep_forever()
+
+    async def speak(theirs):
+        while True:
+            theirs._push((window_update(999, 1),))
+            theirs._heard.set()
+            await trio.sleep(1)
+
+    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
+        stream, _ = await opened(ours, theirs)
+        ours.secured_conn.send = sends_nothing
+        nursery.start_soon(speak, theirs)
+        began = autojump_clock.current_time()
+        with trio.fail_after(2 * SEND_SECONDS):
+            await stream.write(bytes(1_000))
+            while not ours.is_closed:  # noqa: ASYNC110  # what is waited for has no event
+                await trio.sleep(1)
+        assert autojump_clock.current_time() - began >= SEND_SECONDS
+        nursery.cancel_scope.cancel()
+
+
+async def test_reader_of_a_stream_that_is_closed_beside_it_is_woken():
+    async def close_later(stream):
+        await trio.sleep(0.05)
+        await stream.close()
+
+    async with connected() as ends, trio.open_nursery() as nursery:
+        ours, _ = await opened(*ends)
+        nursery.start_soon(close_later, ours)
+        with trio.fail_after(2), pytest.raises(MuxedStreamEOF):
+            await ours.read()
 
 
 async def test_unread_bytes_of_a_stream_come_before_its_end_and_none_after_a_reset():

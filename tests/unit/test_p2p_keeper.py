@@ -11,17 +11,24 @@ PEER = PeerId(b"peer")
 
 
 class Attempts:
-    """Notes when a session was tried; each lasts as long as ``lasting`` says and then is lost."""
+    """Notes when a session was tried; each lasts as long as ``lasting`` says and then is lost.
 
-    def __init__(self, clock, lasting=()):
+    After those there is none to be had, which takes ``seconds`` to find out.
+    """
+
+    def __init__(self, clock, lasting=(), seconds=0):
         self.clock = clock
+        self.seconds = seconds
         self.times = []
         self.sought = []
         self.lasting = list(lasting)
 
     async def hold(self, peer):
         self.times.append(self.clock.current_time())
-        await trio.sleep(self.lasting.pop(0) if self.lasting else 0)
+        if stands := self.lasting.pop(0) if self.lasting else 0:
+            await trio.sleep(stands)
+            return
+        await trio.sleep(self.seconds)
         raise PeerUnreachableError(peer, "gone")
 
     async def find(self, peer):
@@ -119,3 +126,26 @@ async def test_peer_that_is_not_wanted_any_more_is_left_alone(autojump_clock):
         assert len(attempts.times) == before
 
     await kept(attempts, 120, act)
+
+
+async def test_peer_that_takes_long_to_be_unreachable_is_tried_ever_less_often(autojump_clock):
+    """A dial that nobody answers takes longer than a session must stand to count as a success."""
+    attempts = Attempts(autojump_clock, seconds=2 * STEADY_SECONDS)
+    await kept(attempts, 600)
+    pauses = [pause - attempts.seconds for pause in attempts.pauses()]
+    assert min(pauses[8:]) >= RETRY_SECONDS_MAX / 2
+
+
+async def test_address_that_is_found_is_dialled_at_once(autojump_clock):
+    attempts = Attempts(autojump_clock)
+
+    async def find(peer):
+        if len(attempts.times) == 12:
+            keeper.hurry(peer)
+
+    keeper = Keeper(attempts.hold, find)
+    keeper.want([PEER])
+    with trio.move_on_after(600):
+        await keeper.run()
+    assert attempts.pauses()[10] >= RETRY_SECONDS_MAX / 2
+    assert attempts.pauses()[11] == 0
