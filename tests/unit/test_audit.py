@@ -319,6 +319,15 @@ def test_command_tells_figures_and_anchor_and_ends_with_0(kept):
     assert summary["faults"] == 0
 
 
+def test_command_says_that_convictions_are_the_chains_word(kept):
+    _, stdout, _ = invoke(str(kept.run.path))
+    (line,) = (line for line in stdout.splitlines() if line.split()[0] == "trusted")
+    assert "convictions" in line
+    _, stdout, _ = invoke(str(kept.run.path), "--json")
+    (trusted,) = json.loads(stdout.splitlines()[-1])["trusted"]
+    assert trusted in line
+
+
 def test_command_names_the_wrong_file_and_ends_with_1(kept):
     name = headers_name(1)
     kept.run.write(name, kept.run.read(name, 1 << 20)[:-1] + b"?")
