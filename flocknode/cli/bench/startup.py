@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from flocknode.bench.figure import Figure
+from flocknode.cli.bench.figure import Figure
 
 FIRST_ROUND_SECONDS_MAX = 6.0
 RUN_SECONDS_MAX = 300.0
