@@ -22,7 +22,7 @@ class Output:
     def line(self, label: str, text: str) -> None:
         """Print a line for people."""
         if not self.as_json:
-            self._people.print(f" {label:<9} {text}", markup=False)
+            self._people.print(f" {label:<9} {_printable(text)}", markup=False)
 
     def progress(self, text: str) -> None:
         """Say what takes long. On a terminal only: a log has no use for it."""
@@ -40,5 +40,10 @@ class Output:
         self.event("error", code=error.exit_code, cause=error.cause, remedy=error.remedy)
         if not self.as_json:
             stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-            stderr.print(f" error     {error.cause}", markup=False)
-            stderr.print(f" remedy    {error.remedy}", markup=False)
+            stderr.print(f" error     {_printable(error.cause)}", markup=False)
+            stderr.print(f" remedy    {_printable(error.remedy)}", markup=False)
+
+
+def _printable(text: str) -> str:
+    """Show what could steer a terminal, or split the line: names of files may be anybody's."""
+    return "".join(it if it.isprintable() else repr(it)[1:-1] for it in text)

@@ -19,7 +19,12 @@ TRUSTED = "convictions, as the chain's events tell them: the proofs are in no ke
 
 def open_run(path: Path) -> RunDirectory:
     """Return the run kept in ``path``; raise ``UsageError`` if none was."""
-    if not (path / MANIFEST).is_file():
+    try:
+        is_run = (path / MANIFEST).is_file()
+    except OSError:
+        # It is closed to this user, or has a name that no file can have.
+        is_run = False
+    if not is_run:
         raise UsageError(
             f"{path} holds no {MANIFEST}",
             "name a directory that `flocknode demo --keep` has left",

@@ -81,6 +81,8 @@ class RunDirectory:
             return {f"{folder}/{entry.name}" for entry in os.scandir(self.path / folder)}
         except FileNotFoundError:
             return set()
+        except OSError as error:
+            raise FileFault(folder, f"cannot be read: {error.strerror}") from error
 
 
 def canonical_json(content: dict[str, Any]) -> bytes:
