@@ -250,7 +250,13 @@ class NodeService:
 
     async def _recall(self, ctx: Digest) -> None:
         for sender, payload in await self._on_disk(self._journal.recall, ctx) or ():
-            await self._inbox.send(MessageReceived(sender, decode(payload)))
+            try:
+                message = decode(payload)
+            except CodecError as error:
+                # Another release wrote it; peers say it again.
+                log.warning("journal: %s", error)
+            else:
+                await self._inbox.send(MessageReceived(sender, message))
 
     async def _destroy_before(self, round_: int, attempt: int) -> None:
         await self._on_disk(self._vault.destroy_before, round_, attempt)

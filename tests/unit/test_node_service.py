@@ -23,6 +23,7 @@ from flocknode.node.recollection import ForgottenStatement, Recollection
 from flocknode.node.service import NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
+from flocknode.ports import Heard
 from flocknode.primitives import PeerId
 from flocknode.protocol.ledger import Block, ChainProgress, TaskCreated, ValidatorKeysSet
 from flocknode.protocol.round import RoundMachine
@@ -197,6 +198,16 @@ async def test_bad_frames_are_dropped_and_good_ones_heard(autojump_clock):
             await node.hear(payload)
         assert [peer for peer, _ in node.network.faults] == [PEER] * 4
         await node.hear(encode(US.contribution(US.valid(0))))
+        assert node.machine.contributions == 1
+
+
+async def test_message_of_another_release_in_the_journal_does_not_end_the_node(autojump_clock):
+    node = seat(autojump_clock)
+    at = (US.seating.drawn.round, US.seating.drawn.attempt)
+    payloads = (b"of another release", encode(US.contribution(US.valid(0))))
+    node.service._journal.remember([Heard(at, US.ctx, PEER, it) for it in payloads])
+    async with node.running():
+        await node.draw()
         assert node.machine.contributions == 1
 
 
