@@ -97,9 +97,8 @@ class Node:
         machine = RoundMachine(
             key.address,
             deployment.domain,
-            config.task,
+            task.agreed(config.task),
             task.roster,
-            task.initial_model,
             task.suite,
         )
         network = _network(config, network_seed, machine, storage, judge)
