@@ -71,7 +71,8 @@ class PooledProvider(JSONBaseProvider):
         )
         if isinstance(replies, list):
             replies.sort(key=lambda reply: reply["id"])
-        return replies  # type: ignore[no-any-return]
+        answer: list[RPCResponse] | RPCResponse = replies
+        return answer
 
     def _post(self, body: bytes) -> bytes:
         response = self._pool.urlopen(

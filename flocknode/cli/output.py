@@ -2,7 +2,6 @@
 
 import json
 import sys
-from typing import Any
 
 from rich.console import Console
 
@@ -29,7 +28,7 @@ class Output:
         if self._people.is_terminal:
             self._people.print(f" {'':<9} {text} ...", style="dim", markup=False)
 
-    def event(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - JSON values
+    def event(self, event: str, **fields: object) -> None:
         """Print one JSON object on a line of its own."""
         if self.as_json:
             sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")

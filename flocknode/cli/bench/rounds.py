@@ -103,9 +103,7 @@ def measure_rounds(words: int) -> list[Figure]:
     """
     command = [sys.executable, "-m", "flocknode.cli.bench.rounds", str(words)]
     before = measure_pulls()
-    done = subprocess.run(  # noqa: S603
-        command, check=True, stdout=subprocess.PIPE, timeout=SECONDS_MAX
-    )
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=SECONDS_MAX)
     cost = RoundCost(**json.loads(done.stdout.splitlines()[-1]))
     return figures_of(cost, (before + measure_pulls()) / 2)
 

@@ -136,9 +136,7 @@ async def _served_elsewhere() -> AsyncIterator[str]:
 
 def _start(what: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "flocknode.cli.bench.transfer", what]
-    return subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
