@@ -18,7 +18,7 @@ class EndpointUnreachable(UnavailableError):
     def __init__(self, url: str, detail: str) -> None:
         super().__init__(
             f"the chain endpoint {url} does not answer: {detail}",
-            "start the chain or correct its URL; `flocknode doctor` tries it",
+            "start the chain, or correct its URL: rpc in the node's file",
         )
         self.url = url
 
