@@ -45,7 +45,7 @@ def task_terms(**changes: object) -> TaskTerms:
         "attempts_max": 3,
         "rounds": 2,
     }
-    return TaskTerms(**{**values, **changes})  # type: ignore[arg-type]
+    return TaskTerms(**{**values, **changes})
 
 
 def patient_windows(**changes: int) -> Windows:

@@ -249,7 +249,7 @@ def draw(terms: TaskTerms, **changes: object) -> CommitteeDrawn:
         drawn_at=DRAWN_AT,
         frozen_trainers=0,
     )
-    drawn = replace(drawn, **changes)  # type: ignore[arg-type]
+    drawn = replace(drawn, **changes)
     context = Context(
         drawn.task,
         drawn.round,

@@ -7,14 +7,14 @@ word. Transactions and state are not kept.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import rlp
 from rlp.exceptions import RLPException
 
 from flocknode.chain.client import ChainClient, Json
 from flocknode.chain.errors import MalformedAnswer, MalformedBlock, reading
-from flocknode.chain.trie import EMPTY_ROOT, ordered_root
+from flocknode.chain.trie import EMPTY_ROOT, Item, ordered_root
 from flocknode.crypto.hashing import keccak256
 from flocknode.primitives import Digest
 
@@ -54,9 +54,8 @@ class ArchivedBlock:
         fields = _decode(header)
         if not isinstance(fields, list) or len(fields) < _HEADER_MIN:
             raise MalformedBlock("its header is none")
-        parent, root, number = (fields[at] for at in (_PARENT, _RECEIPTS_ROOT, _NUMBER))
-        if not all(isinstance(field, bytes) for field in (parent, root, number)):
-            raise MalformedBlock("its header is none")
+        named = [fields[at] for at in (_PARENT, _RECEIPTS_ROOT, _NUMBER)]
+        parent, root, number = _strings(named, "its header is none")
         if ordered_root(receipts) != root:
             raise MalformedBlock("its receipts are not the header's")
         place = int.from_bytes(number, "big")
@@ -73,8 +72,8 @@ class ArchivedBlock:
 def read_block(data: bytes) -> ArchivedBlock:
     """Read what ``to_bytes`` wrote; raise ``MalformedBlock``."""
     match _decode(data):
-        case [bytes() as header, [*receipts]] if all(isinstance(it, bytes) for it in receipts):
-            return ArchivedBlock.build(header, receipts)
+        case [bytes() as header, [*receipts]]:
+            return ArchivedBlock.build(header, _strings(receipts, "a receipt is none"))
         case _:
             raise MalformedBlock("it is no header with receipts")
 
@@ -134,18 +133,24 @@ def _logs(receipt: bytes) -> list[Json]:
             raise MalformedBlock("a receipt is none")
 
 
-def _log(log: Any) -> Json:  # noqa: ANN401 - nested lists of bytes
+def _log(log: Item) -> Json:
     match log:
-        case [address, [*topics], data] if all(
-            isinstance(part, bytes) for part in (address, *topics, data)
-        ):
+        case [bytes() as address, [*topics], bytes() as data]:
             return {
                 "address": "0x" + address.hex(),
-                "topics": ["0x" + topic.hex() for topic in topics],
+                "topics": ["0x" + topic.hex() for topic in _strings(topics, "a log is none")],
                 "data": "0x" + data.hex(),
             }
         case _:
             raise MalformedBlock("a log is none")
+
+
+def _strings(items: Sequence[Item], refusal: str) -> list[bytes]:
+    """Return items that are no lists."""
+    strings = [item for item in items if isinstance(item, bytes)]
+    if len(strings) < len(items):
+        raise MalformedBlock(refusal)
+    return strings
 
 
 def _has_receipts(block: Json) -> bool:
@@ -160,8 +165,9 @@ def _bytes(text: str) -> bytes:
     return bytes.fromhex(text.removeprefix("0x"))
 
 
-def _decode(data: bytes) -> Any:  # noqa: ANN401 - nested lists of bytes
+def _decode(data: bytes) -> Item:
     try:
-        return rlp.decode(data)
+        item: Item = rlp.decode(data)
     except (RLPException, RecursionError) as error:
         raise MalformedBlock("it is not RLP") from error
+    return item

@@ -71,7 +71,8 @@ class PooledProvider(JSONBaseProvider):
         )
         if isinstance(replies, list):
             replies.sort(key=lambda reply: reply["id"])
-        return replies  # type: ignore[no-any-return]
+        answer: list[RPCResponse] | RPCResponse = replies
+        return answer
 
     def _post(self, body: bytes) -> bytes:
         response = self._pool.urlopen(
@@ -142,7 +143,7 @@ class ChainClient:
                     return await trio.to_thread.run_sync(  # type: ignore[call-arg]
                         ask, limiter=self._limiter, abandon_on_cancel=True
                     )
-                except (OSError, ValueError, HTTPError) as error:
+                except (OSError, ValueError, RecursionError, HTTPError) as error:
                     detail = _cause(error)
                 except (LookupError, TypeError) as error:
                     # The provider sorts a batch's answers before anybody has looked at them.
@@ -177,6 +178,23 @@ def _result(method: str, reply: Json) -> Json:
     if "error" in reply:
         error = reply["error"] if isinstance(reply["error"], dict) else {}
         code = error.get("code")
-        message = " ".join(str(error.get("message", "no message"))[:MESSAGE_CHARS_MAX].split())
-        raise RpcFailed(method, code if type(code) is int else 0, message, error.get("data"))
+        message = _printable(str(error.get("message", "no message"))[:MESSAGE_CHARS_MAX])
+        data = _revert_data(error.get("data"))
+        raise RpcFailed(method, code if type(code) is int else 0, message, data)
     return reply.get("result")
+
+
+def _printable(said: str) -> str:
+    """Return one line that cannot steer the operator's terminal."""
+    return " ".join("".join(it if it.isprintable() else " " for it in said).split())
+
+
+def _revert_data(said: Json) -> str | None:
+    """Return what a revert brought as hexadecimal, ``0x`` for text that is none."""
+    if not isinstance(said, str):
+        return None
+    try:
+        bytes.fromhex(said.removeprefix("0x"))
+    except ValueError:
+        return "0x"
+    return said if said.startswith("0x") else "0x"

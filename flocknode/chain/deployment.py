@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from flocknode.chain.abi import load_artifact, read_address
+from flocknode.chain.abi import load_artifact
 from flocknode.chain.client import ChainClient, Json, Rpc
 from flocknode.chain.errors import WrongContract, reading
 from flocknode.crypto.eip712 import Domain
@@ -72,15 +72,18 @@ class Deployment:
 
     @classmethod
     def parse(cls, content: Json) -> Self:
-        """Read what ``content`` gave; raises LookupError, TypeError or ValueError."""
-        contracts = content["contracts"]
-        names = contract_names(next((one for one in BEACONS if one in contracts), BEACONS[0]))
-        return cls(
-            chain_id=int(content["chain_id"]),
-            block=int(content["block"]),
-            addresses={name: read_address(contracts[name]["address"]) for name in names},
-            codes={name: _digest(contracts[name]["code"]) for name in names},
-        )
+        """Read what ``content`` gave; raises ValueError."""
+        try:
+            contracts = content["contracts"]
+            names = contract_names(next((one for one in BEACONS if one in contracts), BEACONS[0]))
+            return cls(
+                chain_id=int(content["chain_id"]),
+                block=int(content["block"]),
+                addresses={name: Address(_bytes(contracts[name]["address"], 20)) for name in names},
+                codes={name: Digest(_bytes(contracts[name]["code"], 32)) for name in names},
+            )
+        except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise ValueError(f"it lacks what a deployment has: {error}") from error
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(self.content(), indent=2) + "\n", encoding="utf-8")
@@ -90,7 +93,7 @@ def load_deployment(path: Path) -> Deployment:
     """Read a network's file; raises ConfigurationError."""
     try:
         return Deployment.parse(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} describes no deployment: {error}", "fetch the network's deployment file again"
         ) from error
@@ -135,5 +138,8 @@ async def _codes(client: Rpc, addresses: Mapping[str, Address]) -> dict[str, byt
     return dict(zip(addresses, codes, strict=True))
 
 
-def _digest(text: str) -> Digest:
-    return Digest(bytes.fromhex(text.removeprefix("0x")))
+def _bytes(text: str, length: int) -> bytes:
+    data = bytes.fromhex(text.removeprefix("0x"))
+    if len(data) != length:
+        raise ValueError(f"{len(data)} bytes stand where {length} belong")
+    return data

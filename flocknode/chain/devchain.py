@@ -35,6 +35,9 @@ START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 3.0
 DOWNLOAD_SECONDS_MAX = 180.0
 BINARY_BYTES_MAX = 256 << 20
+STATES_MAX = 256
+"""States of past blocks that anvil keeps, all in memory. Without a limit it writes thousands to
+the user's home, gigabytes a run, and leaves them there. Blocks, receipts and logs are all kept."""
 
 INTEGRITY = {
     "linux-amd64": (
@@ -97,7 +100,7 @@ async def development_chain(
 
 
 def anvil_command(
-    _directory: Path, block_seconds: float, port: int, finality_blocks: int
+    directory: Path, block_seconds: float, port: int, finality_blocks: int
 ) -> list[str]:
     """Return how to start anvil; blocks while it is fetched."""
     return [
@@ -105,7 +108,13 @@ def anvil_command(
         *("--chain-id", str(CHAIN_ID)),
         *("--block-time", str(block_seconds), "--slots-in-an-epoch", str(finality_blocks // 2)),
         *("--hardfork", "prague", "--accounts", "0", "--gas-limit", "60000000", "--quiet"),
+        *bounded_history(directory),
     ]
+
+
+def bounded_history(directory: Path) -> list[str]:
+    """Return what keeps anvil's memory of past states short, and its files in ``directory``."""
+    return ["--prune-history", str(STATES_MAX), "--cache-path", str(directory / "anvil")]
 
 
 def pyevm_command(

@@ -13,7 +13,7 @@ from typing import TypeVar
 import trio
 
 from flocknode.chain.client import ChainClient, Json, Request
-from flocknode.chain.errors import EndpointUnreachable, MalformedAnswer, RpcFailed, reading
+from flocknode.chain.errors import EndpointUnreachable, RpcFailed, reading
 from flocknode.errors import FlockError
 
 WATCH_SECONDS = 5.0
@@ -97,7 +97,7 @@ class Endpoints:
                 answers[standing.client.name] = await ask(standing.client)
             except EndpointUnreachable as error:
                 self._rest(standing, error)
-            except (RpcFailed, MalformedAnswer) as error:
+            except FlockError as error:
                 log.warning("endpoint %s: %s", standing.client.name, error)
 
         async with trio.open_nursery() as nursery:

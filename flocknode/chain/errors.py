@@ -18,7 +18,7 @@ class EndpointUnreachable(UnavailableError):
     def __init__(self, url: str, detail: str) -> None:
         super().__init__(
             f"the chain endpoint {url} does not answer: {detail}",
-            "start the chain or correct its URL; `flocknode doctor` tries it",
+            "start the chain, or correct its URL: rpc in the node's file",
         )
         self.url = url
 
@@ -26,7 +26,7 @@ class EndpointUnreachable(UnavailableError):
 class RpcFailed(FlockError):
     """The endpoint answered with a JSON-RPC error."""
 
-    def __init__(self, method: str, code: int, message: str, data: object = None) -> None:
+    def __init__(self, method: str, code: int, message: str, data: str | None = None) -> None:
         super().__init__(f"{method}: {message} ({code})")
         self.method = method
         self.code = code
@@ -40,7 +40,7 @@ class RpcFailed(FlockError):
         Codes of JSON-RPC 2.0 and EIP-1474, and 0 for what no server said. A revert is none of them:
         every endpoint would answer it.
         """
-        is_revert = isinstance(self.data, str) or "revert" in self.message
+        is_revert = self.data is not None or "revert" in self.message
         return self.code in ENDPOINT_CODES and not is_revert
 
 
@@ -107,5 +107,5 @@ def reading(what: str) -> Iterator[None]:
     """Turn whatever an endpoint's malformed answer raises while it is read into MalformedAnswer."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, DecodingError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, DecodingError) as error:
         raise MalformedAnswer(f"{what} is malformed: {error}") from error

@@ -7,6 +7,7 @@ from dataclasses import replace
 import trio
 
 from flocknode.chain.agreement import AgreedProgress, Agreement
+from flocknode.chain.client import Rpc
 from flocknode.chain.connection import Connection
 from flocknode.chain.drand_rounds import RoundProver, RoundSource
 from flocknode.chain.endpoints import Endpoints
@@ -17,7 +18,7 @@ from flocknode.chain.witnesses import WitnessedProgress, Witnesses
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import ConfigurationError
 from flocknode.ports import Outbox
-from flocknode.primitives import Wei
+from flocknode.primitives import Digest, Wei
 from flocknode.protocol.ledger import Call, ChainProgress, Reveal
 from flocknode.protocol.proofs import Accuse, AskTree, DemandSeed, OpenChallenge
 
@@ -97,15 +98,32 @@ class ChainLedger:
             validator = self._validator
             if validator is None:
                 validator = await self._reader.validator_of(self.sender.address)
-                self._validator = validator
-            tip = await self._reader.onion_tip(validator)
-            preimage = None if self._onion is None else self._onion.preimage(tip)
+            preimage = await self._next_layer(validator)
             if preimage is None:
                 raise ConfigurationError(
                     f"validator {validator} has no onion under the tip that it committed to",
                     "restore the onion's file, or commit to a new one",
                 )
+            # Only now: an endpoint that is behind, or lies, names another.
+            self._validator = validator
             return await self.sender.transact(self._bindings.encode(call, validator, preimage))
+
+    async def _next_layer(self, validator: int) -> Digest | None:
+        """Return what lies under the onion's present tip, for which every endpoint is asked."""
+        if self._onion is None:
+            return None
+        client, deployment = self._connection.client, self._bindings.deployment
+
+        async def report(one: Rpc) -> bytes:
+            return await Reader(one, deployment).onion_tip(validator)
+
+        if not isinstance(client, Endpoints):
+            return self._onion.preimage(await report(client))
+        tips = await client.ask_each(report)
+        if not tips:
+            # Whoever is asked alone raises what failed.
+            return self._onion.preimage(await report(client))
+        return self._onion.preimage(self._onion.choose(list(tips.values())))
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,6 +28,18 @@ class Onion:
         self._inside = {after[:TIP_BYTES]: before for before, after in pairwise(chain)}
         self.tip = chain[-1]
         """What a validator commits to first."""
+
+    def choose(self, tips: Sequence[bytes]) -> bytes:
+        """Return which of the tips that were reported to believe; there is at least one.
+
+        What most say. Else the outermost: a layer too deep would give away what draws to come rest
+        on, one that is too far out only what is known.
+        """
+        known = [tip[:TIP_BYTES] for tip in tips]
+        ((most, votes),) = Counter(known).most_common(1)
+        if 2 * votes > len(known):
+            return most
+        return next((tip for tip in reversed(self._inside) if tip in known), most)
 
     def preimage(self, tip: bytes) -> Digest | None:
         """Return what lies under ``tip``, or None if this onion has no such layer."""

@@ -26,7 +26,7 @@ class Reader:
         try:
             answer = await self._client.call("eth_call", call, block)
         except RpcFailed as error:
-            if isinstance(error.data, str) and error.data.startswith("0x"):
+            if error.data is not None:
                 artifacts = [load_artifact(name) for name in self._deployment.addresses]
                 raise read_revert(bytes.fromhex(error.data[2:]), artifacts) from error
             raise

@@ -4,7 +4,7 @@ Yellow Paper, appendix D. Keys are the places' RLP, of which none begins another
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, Union
 
 import rlp
 
@@ -16,6 +16,8 @@ _LEAF: Final = 2
 _EXTENSION: Final = 0
 
 Nibbles = tuple[int, ...]
+Item = Union[bytes, "list[Item]"]
+"""What RLP encodes."""
 
 
 def ordered_root(values: Sequence[bytes]) -> Digest:
@@ -26,7 +28,7 @@ def ordered_root(values: Sequence[bytes]) -> Digest:
     return keccak256(rlp.encode(_node(items, 0)))
 
 
-def _node(items: Sequence[tuple[Nibbles, bytes]], depth: int) -> list[Any]:
+def _node(items: Sequence[tuple[Nibbles, bytes]], depth: int) -> list[Item]:
     """Return the node of all ``items``, whose keys agree up to ``depth``."""
     first = items[0][0]
     if len(items) == 1:
@@ -40,7 +42,7 @@ def _node(items: Sequence[tuple[Nibbles, bytes]], depth: int) -> list[Any]:
     return [*(_reference(_node(child, depth + 1)) if child else b"" for child in children), b""]
 
 
-def _reference(node: list[Any]) -> Any:  # noqa: ANN401 - nested lists of bytes
+def _reference(node: list[Item]) -> Item:
     """Return a short node itself and a longer one's hash."""
     encoded = rlp.encode(node)
     return node if len(encoded) < 32 else keccak256(encoded)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flocknode.chain.abi import read_address
-from flocknode.crypto.eip712 import encode_word
 from flocknode.crypto.hashing import mask_roots_hash
 from flocknode.messages.statements import members_of
 from flocknode.primitives import Digest, Wei
@@ -135,11 +134,6 @@ def packed_contribution(it: OpenedContribution) -> bytes:
 
 def packed_header(it: SummedHeader) -> bytes:
     return it.trainer + it.root + it.seeds_hash + it.capsules_hash + it.signature
-
-
-def statement_words(members: tuple[int | bytes, ...]) -> bytes:
-    """Return the words of a statement as ``ProveEquivocation`` carries them."""
-    return b"".join(map(encode_word, members))
 
 
 def _proposal(it: ProposalStatement) -> tuple[object, ...]:

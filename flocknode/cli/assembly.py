@@ -105,9 +105,8 @@ class Node:
         machine = RoundMachine(
             key.address,
             deployment.domain,
-            config.task,
+            task.agreed(config.task),
             task.roster,
-            task.initial_model,
             task.suite,
         )
         network = _network(config, network_seed, machine, storage, judge)

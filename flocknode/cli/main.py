@@ -152,7 +152,7 @@ def bench(
 
 
 def _bench(names: list[str], plot: Path | None, output: Output) -> int:
-    from flocknode.cli.bench import run_benches
+    from flocknode.cli.bench.command import run_benches
 
     return run_benches(names, output, plot)
 

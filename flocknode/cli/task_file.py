@@ -9,6 +9,7 @@ from flocknode.crypto.suites import SUITES, X25519, Suite
 from flocknode.errors import ConfigurationError
 from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
 from flocknode.primitives import Address, Digest, PeerId
+from flocknode.protocol.ledger import TaskCreated
 from flocknode.protocol.roster import Roster, RosterEntry
 
 FILE_BYTES_MAX = 1 << 20
@@ -47,6 +48,11 @@ class TaskFile:
 
     def digest(self) -> Digest:
         return sha256(self.to_bytes())
+
+    def agreed(self, number: int) -> TaskCreated:
+        """Return what a chain that holds this task under ``number`` says of it."""
+        root = self.roster.root()
+        return TaskCreated(number, self.terms, self.digest(), self.initial_model, root)
 
 
 def load_task_file(path: Path) -> TaskFile:

@@ -3,15 +3,12 @@
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flocknode.learning.errors import TrainingError
-
-SHARD_FILE: Final = "shard.npz"
-"""Name of a trainer's rows inside its own directory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

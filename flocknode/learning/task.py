@@ -80,7 +80,7 @@ class Task(ABC):
                 rows = order[start : start + self.batch_rows]
                 optimiser.zero_grad()
                 loss = self.loss(model, inputs[rows], labels[rows])
-                loss.backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(loss)
                 optimiser.step()
                 epoch_loss += loss.item() * len(rows)
         return epoch_loss / len(shard)

@@ -67,7 +67,7 @@ def _warm_up() -> None:
     model = nn.Linear(2, 2)
     optimiser = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     loss = nn.functional.cross_entropy(model(torch.ones(2, 2)), torch.tensor([0, 1]))
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     optimiser.step()
 
 

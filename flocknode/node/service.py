@@ -16,7 +16,7 @@ import trio
 
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.merkle import TreeKind
-from flocknode.errors import FlockError
+from flocknode.errors import ConfigurationError, FlockError
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
@@ -66,7 +66,7 @@ from flocknode.protocol.events import (
     VectorsLost,
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
-from flocknode.protocol.ledger import Call
+from flocknode.protocol.ledger import Call, TaskCreated
 from flocknode.protocol.seating import Seating
 
 TICK_SECONDS = 0.25
@@ -89,8 +89,23 @@ Answer = TypeVar("Answer", bound=Event)
 Kept = TypeVar("Kept")
 
 
+class AnotherTask(ConfigurationError):
+    """The chain's task is not the one that this node's operator agreed to."""
+
+    def __init__(self, task: int) -> None:
+        super().__init__(
+            f"task {task} on the chain has another configuration, model, roster or other terms than"
+            " this node's file of the task",
+            "take number and file from the task's creator again; agree to what has changed, or not",
+        )
+
+
 class Machine(Protocol):
     """What the service drives: a ``RoundMachine``."""
+
+    @property
+    def agreed(self) -> TaskCreated:
+        """The task as this node's operator agreed to it."""
 
     @property
     def trainers(self) -> frozenset[PeerId]:
@@ -251,7 +266,13 @@ class NodeService:
 
     async def _recall(self, ctx: Digest) -> None:
         for sender, payload in await self._on_disk(self._journal.recall, ctx) or ():
-            await self._inbox.send(MessageReceived(sender, decode(payload)))
+            try:
+                message = decode(payload)
+            except CodecError as error:
+                # Another release wrote it; peers say it again.
+                log.warning("journal: %s", error)
+            else:
+                await self._inbox.send(MessageReceived(sender, message))
 
     async def _destroy_before(self, round_: int, attempt: int) -> None:
         await self._on_disk(self._vault.destroy_before, round_, attempt)
@@ -303,10 +324,16 @@ class NodeService:
             await self._inbox.send(MessageReceived(frame.peer, message))
 
     async def _follow(self) -> None:
-        """Follow the chain; raises ForgottenStatement if it knows more of this key than we do."""
+        """Follow the chain.
+
+        Raises ForgottenStatement if it knows more of this key than we do, AnotherTask if its task
+        is not ours.
+        """
         async for progress in self._ledger.progress(self._task):
             self._recollection.check(progress)
             self._fold.advance(progress)
+            if self._fold.final.created not in (None, self._machine.agreed):
+                raise AnotherTask(self._task)
             self._know_validators()
             await self._inbox.send(ChainAdvanced(self._fold.tip, self._fold.final))
 

@@ -8,6 +8,10 @@ from flocknode.protocol.seating import Seating
 HEADERS_PER_TRAINER_MAX = 2
 """A trainer that signs two headers for one attempt gains nothing by a third."""
 
+APART_MAX = 8
+"""Attestations of one seat of which none contains another. Within a life each contains the one
+before, so an honest seat has as many as lives; all of them are forwarded to all seats."""
+
 BUNDLE_BYTES_MAX = 80 * 1024
 """Of the attestations in one message; a link carries 96 KiB."""
 
@@ -35,7 +39,7 @@ class Attestations:
     def is_news(self, message: AttestationMessage) -> bool:
         """Tell whether it says anything new; of a seat that named too many, nothing is."""
         named = self._named.get(message.seat, set())
-        return len(named) <= self._named_max and not named.issuperset(message.headers)
+        return self._counts(message.seat) and not named.issuperset(message.headers)
 
     def hear(self, message: AttestationMessage, timestamp: int) -> None:
         """Count a checked attestation at block time ``timestamp``."""
@@ -84,15 +88,19 @@ class Attestations:
         self._unsent.clear()
         return [AttestationBundle(self._seating.ctx, tuple(parts)) for parts in bundles]
 
-    @property
-    def _named_max(self) -> int:
-        """More headers than any honest seat names: one a trainer in each of two lives."""
-        return HEADERS_PER_TRAINER_MAX * len(self._seating.roster.entries)
+    def _counts(self, seat: int) -> bool:
+        """Tell whether a seat's word counts: none does that said more than an honest seat says.
+
+        That is one header a trainer in each of two lives, in as many attestations as lives.
+        """
+        named_max = HEADERS_PER_TRAINER_MAX * len(self._seating.roster.entries)
+        is_short = len(self._named.get(seat, ())) <= named_max
+        return is_short and len(self._messages.get(seat, ())) <= APART_MAX
 
     def _count(self) -> tuple[Digest, ...]:
         seats: dict[Digest, set[int]] = {}
         for seat, named in self._named.items():
-            if len(named) <= self._named_max:
+            if self._counts(seat):
                 for header in named:
                     seats.setdefault(header, set()).add(seat)
         found = (h for h, s in seats.items() if self._seating.has_column_majorities(s))

@@ -196,7 +196,8 @@ class ChainView:
         attempt = self.attempt
         match event:
             case TaskCreated():
-                return replace(self, created=event)
+                # A task is created once; an endpoint may make up another.
+                return self if self.created else replace(self, created=event)
             case RoundOpened():
                 return replace(self, attempt=AttemptView(opened=event))
             case CommitteeDrawn():

@@ -8,12 +8,11 @@ the verdict.
 from collections import Counter
 
 from flocknode.crypto.hashing import mask_roots_hash
-from flocknode.crypto.merkle import LEAF_BYTES, TreeKind
-from flocknode.messages.statements import RECORD_BYTES
+from flocknode.crypto.merkle import TreeKind
 from flocknode.messages.wire import ProposeVote
 from flocknode.primitives import ZERO_DIGEST, Digest, Seconds
 from flocknode.protocol.chain_view import AttemptView
-from flocknode.protocol.effects import Effect, Fetch, Hold, Prepare, Submit, SubmitAll
+from flocknode.protocol.effects import Effect, Hold, Submit, SubmitAll
 from flocknode.protocol.events import Prepared
 from flocknode.protocol.evidence import (
     UNPRICED,
@@ -22,26 +21,24 @@ from flocknode.protocol.evidence import (
     MaskProof,
     Node,
     ProofRequest,
-    RecordProof,
     StepProof,
     TreeAnswer,
     accepted_statement,
     levels_of,
-    set_statement,
     tree_of,
 )
 from flocknode.protocol.inclusion import Includer
 from flocknode.protocol.inclusion_set import InclusionSet
-from flocknode.protocol.ledger import Call, ProposalAccepted, SetAccepted
+from flocknode.protocol.ledger import ProposalAccepted, SetAccepted
 from flocknode.protocol.pace import Pace
 from flocknode.protocol.proofs import (
     AskTree,
     OpenChallenge,
     OpenSeeds,
     ProposalStatement,
-    ProveWeight,
 )
 from flocknode.protocol.proposal import Proposer
+from flocknode.protocol.pursuit import Pursuit
 from flocknode.protocol.seating import Seating
 from flocknode.protocol.standing import Standing
 from flocknode.protocol.unmasking import Unmasker
@@ -72,9 +69,8 @@ class Challenger:
         self._standing = standing
         self._pace = pace
         self._tip = AttemptView()
-        self._held: set[Digest] = set()
+        self._pursuit = Pursuit(seating, seat, pace)
         self._failed: Counter[Digest] = Counter()
-        self._prepared: dict[ProofRequest, tuple[Call, ...]] = {}
         self._suspects: dict[int, ProposalStatement] = {}
         """The first wrong vote of each seat."""
         self._serving: Digest | None = None
@@ -88,10 +84,11 @@ class Challenger:
         if accepted is None:
             return []
         if accepted.weight != self._seating.roster.weight_of(accepted.trainers):
-            return self._disprove_weight(accepted, now)
+            return self._pursuit.disprove_weight(accepted, now)
         chosen = self._includer.set_of(accepted.inclusion_root, accepted.trainers)
         if chosen is None:
-            return self._check_records(accepted, now)
+            # It was signed without this seat.
+            return self._pursuit.check_records(accepted, now)
         effects = self._serve(chosen)
         if proposal:
             effects += self._answer_questions(accepted, proposal, tip, now)
@@ -109,10 +106,10 @@ class Challenger:
         return effects
 
     def prepared(self, event: Prepared) -> None:
-        self._prepared[event.request] = event.calls
+        self._pursuit.prepared(event)
 
     def vector_held(self, root: Digest) -> None:
-        self._held.add(root)
+        self._pursuit.vector_held(root)
 
     def fetch_failed(self, root: Digest) -> None:
         self._failed[root] += 1
@@ -139,20 +136,6 @@ class Challenger:
         self._serving = chosen.root
         return [Hold(chosen.root, chosen.records)]
 
-    def _check_records(self, accepted: SetAccepted, now: Seconds) -> list[Effect]:
-        """Check a set that this seat cannot form: it was signed without it."""
-        root, length = accepted.inclusion_root, accepted.trainers.bit_count() * RECORD_BYTES
-        if root not in self._held:
-            return self._fetch(root, TreeKind.INCLUSION, length, accepted.seats, now, RECORD_BYTES)
-        return self._bring(RecordProof(accepted), accepted.seats, now)
-
-    def _disprove_weight(self, accepted: SetAccepted, now: Seconds) -> list[Effect]:
-        """Show the whole roster: its weights give another sum for these trainers."""
-        task, roster = self._seating.drawn.task, self._seating.roster.records()
-        call = ProveWeight(task, set_statement(accepted), roster)
-        name = ("weight", accepted.inclusion_root)
-        return [Submit(call)] if self._is_turn(name, accepted.seats, now) else []
-
     def _examine(
         self,
         statement: ProposalStatement,
@@ -167,13 +150,10 @@ class Challenger:
         """
         roots = statement.mask_roots
         if not self._unmasker.holds_all(roots):
-            length = self._seating.vector_bytes
+            kind, length = TreeKind.MASK_SUM, self._seating.vector_bytes
             missing = (root for root in roots if not self._unmasker.holds_all((root,)))
-            return [
-                effect
-                for root in missing
-                for effect in self._fetch(root, TreeKind.MASK_SUM, length, statement.seats, now)
-            ]
+            pulls = (self._pursuit.fetch(it, kind, length, statement.seats, now) for it in missing)
+            return [effect for pull in pulls for effect in pull]
         mine = self._proposer.computed_for(roots)
         if mine is None:
             return self._proposer.compute(accepted, roots)
@@ -190,9 +170,9 @@ class Challenger:
             length = 4 * self._seating.terms.integers.words
         else:
             return []
-        if wrong in self._held or answers:
+        if answers or self._pursuit.holds(wrong):
             return self._bring(proof, unable, now)
-        return self._fetch(wrong, kind, length, statement.seats, now)
+        return self._pursuit.fetch(wrong, kind, length, statement.seats, now)
 
     def _answers(self, statement: ProposalStatement, tree: int) -> tuple[Answer, ...]:
         """Return what the chain was given about a tree of the proposal that stands."""
@@ -219,7 +199,7 @@ class Challenger:
         answers = self._answers(accepted_statement(proposal), self._column)
         if not self._unmasker.holds_all((used,)) and not answers:
             length = self._seating.vector_bytes
-            return self._fetch(used, TreeKind.MASK_SUM, length, proposal.seats, now)
+            return self._pursuit.fetch(used, TreeKind.MASK_SUM, length, proposal.seats, now)
         signed = self._unmasker.signatures_of(self._column, used, accepted)
         proof = MaskProof(
             accepted_statement(proposal),
@@ -230,9 +210,9 @@ class Challenger:
             tuple(signed.values()),
             answers,
         )
-        calls = self._prepared.get(proof)
+        calls = self._pursuit.calls_of(proof)
         if calls is None:
-            return self._prepare(proof)
+            return self._pursuit.prepare(proof)
         docket = tip.docket
         is_open = docket.opened_column == self._column
         if not calls or is_open or not isinstance(calls[0], OpenSeeds):
@@ -289,7 +269,8 @@ class Challenger:
             tree = tree_of(self._seating, accepted, proposal, number)
             if tree is None or number in asked or self._failed[tree[0]] < PULLS_MIN:
                 continue
-            if tree[0] not in self._held and self._is_turn(("ask", tree[0]), proposal.seats, now):
+            is_here = self._pursuit.holds(tree[0])
+            if not is_here and self._pursuit.is_turn(("ask", tree[0]), proposal.seats, now):
                 top = levels_of(tree[2], tree[3])
                 statement = accepted_statement(proposal)
                 ask = AskTree(statement, number, top, 0, ZERO_DIGEST, (), UNPRICED)
@@ -297,40 +278,13 @@ class Challenger:
         return effects
 
     def _bring(self, proof: ProofRequest, signers: int, now: Seconds) -> list[Effect]:
-        """Prepare a proof once, then submit it in turn until it has worked."""
-        calls = self._prepared.get(proof)
-        if calls is None:
-            return self._prepare(proof)
-        if not calls or (isinstance(calls[0], AskTree) and self._is_asked(calls[0])):
+        """Prove, unless what the proof asks is on the chain already."""
+        calls = self._pursuit.calls_of(proof)
+        if calls and isinstance(calls[0], AskTree) and self._is_asked(calls[0]):
             return []
-        return [SubmitAll(calls)] if self._is_turn(("proof", proof), signers, now) else []
+        return self._pursuit.bring(proof, signers, now)
 
     def _is_asked(self, ask: AskTree) -> bool:
         """Tell whether the chain waits for this answer already."""
         place = (ask.tree, ask.level, ask.index)
         return any((q.tree, q.level, q.index) == place for q in self._tip.docket.questions)
-
-    def _prepare(self, proof: ProofRequest) -> list[Effect]:
-        is_new = self._pace.once(("prepare", proof))
-        return [Prepare(self._seating, proof)] if is_new else []
-
-    def _is_turn(self, name: object, signers: int, now: Seconds) -> bool:
-        """Rank the seats that did not sign what is to be disproved; a signer has no turn."""
-        free = [seat for seat in self._seating.seats if not signers >> seat & 1]
-        return self._seat in free and self._pace.my_turn(name, now, free.index(self._seat))
-
-    def _fetch(
-        self,
-        root: Digest,
-        kind: TreeKind,
-        length: int,
-        signers: int,
-        now: Seconds,
-        leaf_bytes: int = LEAF_BYTES,
-    ) -> list[Effect]:
-        """Pull from those who signed: nobody signs for bytes that it did not compute."""
-        seats = [s for s in self._seating.seats if signers >> s & 1 and s != self._seat]
-        if not self._pace.every(("proof pull", root), now):
-            return []
-        holders = tuple(self._seating.peers[seat] for seat in seats)
-        return [Fetch(root, kind, length, holders, leaf_bytes)]

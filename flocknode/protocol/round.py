@@ -46,7 +46,7 @@ from flocknode.protocol.gossip_rules import (
     check_header,
     require_ctx,
 )
-from flocknode.protocol.ledger import CommitteeDrawn
+from flocknode.protocol.ledger import CommitteeDrawn, TaskCreated
 from flocknode.protocol.pace import RESEND_SECONDS, Pace
 from flocknode.protocol.roster import Roster
 from flocknode.protocol.seating import Seating, take_seats
@@ -72,23 +72,27 @@ class RoundMachine:
         self,
         me: Address,
         domain: Domain,
-        task: int,
+        agreed: TaskCreated,
         roster: Roster,
-        initial_model: Digest,
         suite: Suite = X25519,
     ) -> None:
+        """Take part in the task that was ``agreed``: a chain that tells of another one is ignored.
+
+        Who made that one could name a committee of one seat, or a clip norm without end.
+        """
         self._me = me
         self._domain = domain
+        self.agreed = agreed
         self._roster = roster
         self._suite = suite
-        self._duties = ChainDuties(task, me)
+        self._duties = ChainDuties(agreed.task, me)
         self._pace = Pace()
-        self._tip = self._final = ChainView(task)
+        self._tip = self._final = ChainView(agreed.task)
         self._seatings: dict[Digest, Seating] = {}
         self._gossip: dict[Digest, GossipMemory] = {}
         self._attempt: Attempt | None = None
         self._early: deque[tuple[PeerId, Digest, Message]] = deque()
-        self._models = [initial_model]
+        self._models = [agreed.model_root]
         self._offered_models: dict[Digest, bytes] = {}
         self._shared: Digest | None = None
         self._concluded = -1
@@ -191,10 +195,11 @@ class RoundMachine:
 
     def _take_seats(self, drawn: CommitteeDrawn | None, view: ChainView) -> None:
         """Know the seating of a draw as soon as it is on the chain, final or not."""
-        if drawn is None or drawn.ctx in self._seatings or view.terms is None:
+        if drawn is None or drawn.ctx in self._seatings or view.created != self.agreed:
             return
         peers = {validator: keys.peer for validator, keys in view.validators.items()}
-        seating = take_seats(self._domain, view.terms, self._roster, drawn, peers, self._suite)
+        terms = self.agreed.terms
+        seating = take_seats(self._domain, terms, self._roster, drawn, peers, self._suite)
         if seating:
             self._seatings[drawn.ctx] = seating
             self._gossip[drawn.ctx] = GossipMemory()
@@ -338,10 +343,10 @@ class RoundMachine:
 
     def _want_model(self, now: Seconds) -> list[Effect]:
         """Pull the model that nobody pushed: one too long for that at once."""
-        root, terms = self._final.model_root, self._final.terms
-        if root is None or terms is None or root in self._models:
+        root = self._final.model_root
+        if root is None or self._final.created != self.agreed or root in self._models:
             return []
-        length = 4 * terms.integers.words
+        length = 4 * self.agreed.terms.integers.words
         waited = length > INLINE_VECTOR_MAX or self._pace.after(root, now, RESEND_SECONDS)
         if not waited or not self._pace.every(root, now):
             return []

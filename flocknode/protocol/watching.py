@@ -7,25 +7,18 @@ turn a proof is first.
 
 from collections.abc import Iterable
 
-from flocknode.crypto.merkle import LEAF_BYTES, TreeKind
+from flocknode.crypto.merkle import TreeKind
 from flocknode.crypto.sealing import sealing_key_hash
-from flocknode.messages.statements import RECORD_BYTES
 from flocknode.messages.wire import SeatKeyMessage
 from flocknode.primitives import Address, Digest, Seconds
 from flocknode.protocol.chain_view import AttemptView, ChainView
-from flocknode.protocol.effects import Effect, Fetch, Prepare, Submit, SubmitAll
+from flocknode.protocol.effects import Effect
 from flocknode.protocol.equivocation import SlotWatch
 from flocknode.protocol.events import Prepared
-from flocknode.protocol.evidence import (
-    ProofRequest,
-    PublicStepProof,
-    RecordProof,
-    accepted_statement,
-    set_statement,
-)
-from flocknode.protocol.ledger import Call, ProposalAccepted, SetAccepted
+from flocknode.protocol.evidence import PublicStepProof, accepted_statement
+from flocknode.protocol.ledger import ProposalAccepted, SetAccepted
 from flocknode.protocol.pace import Pace
-from flocknode.protocol.proofs import ProveWeight
+from flocknode.protocol.pursuit import Pursuit
 from flocknode.protocol.seating import Seating
 from flocknode.protocol.standing import Standing
 
@@ -36,12 +29,9 @@ class Watcher:
     def __init__(self, seating: Seating, me: Address, pace: Pace) -> None:
         self._seating = seating
         self._me = me
-        self._pace = pace
         self._standing = Standing(seating)
         self._slots = SlotWatch(seating, None, self._standing, pace)
-        self._held: set[Digest] = set()
-        self._prepared: dict[ProofRequest, tuple[Call, ...]] = {}
-        self._rank = 0
+        self._pursuit = Pursuit(seating, None, pace)
 
     def advance(self, tip: ChainView, now: Seconds, *, has_model: bool) -> list[Effect]:
         """Do the next thing about everything that is wrong."""
@@ -54,7 +44,7 @@ class Watcher:
         if not mine:
             # Who is no validator has no coins to prove with.
             return []
-        self._rank = watching.index(mine[0])
+        self._pursuit.rank = watching.index(mine[0])
         self._standing.take(tip.attempt)
         return [*self._slots.prove(now), *self._examine(tip.attempt, now, has_model=has_model)]
 
@@ -65,10 +55,10 @@ class Watcher:
             self._slots.note(key.seat, statement, key.signature)
 
     def prepared(self, event: Prepared) -> None:
-        self._prepared[event.request] = event.calls
+        self._pursuit.prepared(event)
 
     def vector_held(self, root: Digest) -> None:
-        self._held.add(root)
+        self._pursuit.vector_held(root)
 
     def _examine(self, attempt: AttemptView, now: Seconds, *, has_model: bool) -> list[Effect]:
         accepted, proposal = attempt.accepted, attempt.proposal
@@ -80,16 +70,9 @@ class Watcher:
         return effects
 
     def _check_set(self, accepted: SetAccepted, now: Seconds) -> list[Effect]:
-        root, roster = accepted.inclusion_root, self._seating.roster
-        if accepted.weight != roster.weight_of(accepted.trainers):
-            task = self._seating.drawn.task
-            proof = ProveWeight(task, set_statement(accepted), roster.records())
-            is_mine = self._is_turn(("weight", root), accepted.seats, now)
-            return [Submit(proof)] if is_mine else []
-        length = accepted.trainers.bit_count() * RECORD_BYTES
-        if root not in self._held:
-            return self._fetch(root, TreeKind.INCLUSION, length, accepted.seats, now, RECORD_BYTES)
-        return self._bring(RecordProof(accepted), accepted.seats, now)
+        if accepted.weight != self._seating.roster.weight_of(accepted.trainers):
+            return self._pursuit.disprove_weight(accepted, now)
+        return self._pursuit.check_records(accepted, now)
 
     def _check_step(
         self, accepted: SetAccepted, proposal: ProposalAccepted, now: Seconds
@@ -103,42 +86,10 @@ class Watcher:
         missing = [
             effect
             for root, kind, length in trees
-            if root not in self._held
-            for effect in self._fetch(root, kind, length, proposal.seats, now)
+            if not self._pursuit.holds(root)
+            for effect in self._pursuit.fetch(root, kind, length, proposal.seats, now)
         ]
-        if any(root not in self._held for root, _, _ in trees):
+        if not all(self._pursuit.holds(root) for root, _, _ in trees):
             return missing
-        return self._bring(
-            PublicStepProof(accepted_statement(proposal), accepted), proposal.seats, now
-        )
-
-    def _bring(self, proof: ProofRequest, signers: int, now: Seconds) -> list[Effect]:
-        """Prepare a proof once, then submit it in turn until it has worked."""
-        calls = self._prepared.get(proof)
-        if calls is None:
-            is_new = self._pace.once(("prepare", proof))
-            return [Prepare(self._seating, proof)] if is_new else []
-        if not calls or not self._is_turn(("proof", proof), signers, now):
-            return []
-        return [SubmitAll(calls)]
-
-    def _is_turn(self, name: object, signers: int, now: Seconds) -> bool:
-        """Come after the seats that did not sign what is to be disproved."""
-        free = sum(not signers >> seat & 1 for seat in self._seating.seats)
-        return self._pace.my_turn(name, now, free + self._rank)
-
-    def _fetch(
-        self,
-        root: Digest,
-        kind: TreeKind,
-        length: int,
-        signers: int,
-        now: Seconds,
-        leaf_bytes: int = LEAF_BYTES,
-    ) -> list[Effect]:
-        """Pull from those who signed: nobody signs for bytes that it did not compute."""
-        if not self._pace.every(("proof pull", root), now):
-            return []
-        seats = (seat for seat in self._seating.seats if signers >> seat & 1)
-        holders = tuple(self._seating.peers[seat] for seat in seats)
-        return [Fetch(root, kind, length, holders, leaf_bytes)]
+        proof = PublicStepProof(accepted_statement(proposal), accepted)
+        return self._pursuit.bring(proof, proposal.seats, now)

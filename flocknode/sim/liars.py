@@ -39,7 +39,7 @@ from flocknode.protocol.effects import (
 )
 from flocknode.protocol.events import ChainAdvanced, DeltaMasked, Event, MasksSummed
 from flocknode.protocol.evidence import UNPRICED, SeedAnswer, accepted_statement, levels_of
-from flocknode.protocol.ledger import IncludeSet, ProposeModel
+from flocknode.protocol.ledger import IncludeSet, ProposeModel, TaskCreated
 from flocknode.protocol.proofs import AskTree
 from flocknode.protocol.round import RoundMachine
 from flocknode.protocol.seating import Seating
@@ -146,6 +146,10 @@ class LyingMachine:
         self._seating: Seating | None = None
         self._computing: ComputeAggregate | None = None
         self._proposing: Propose | None = None
+
+    @property
+    def agreed(self) -> TaskCreated:
+        return self._machine.agreed
 
     @property
     def trainers(self) -> frozenset[PeerId]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from flocknode.crypto.hashing import keccak256
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest
+from flocknode.protocol.ledger import TaskCreated
 from flocknode.protocol.roster import Roster, RosterEntry
 from flocknode.sim.ledger import SimulatedLedger
 from flocknode.sim.simulated_node import TASK, SimulatedNode
@@ -36,19 +37,22 @@ def roster_of(trainers: Sequence[SimulatedNode], weight_max: int) -> Roster:
     )
 
 
-def publish_task(
-    ledger: SimulatedLedger, terms: TaskTerms, model_root: Digest, roster: Roster
-) -> None:
+def agree(terms: TaskTerms, model_root: Digest, roster: Roster) -> TaskCreated:
+    """Return the task as every participant's file has it."""
+    return TaskCreated(TASK, terms, keccak256(b"configuration"), model_root, roster.root())
+
+
+def publish_task(ledger: SimulatedLedger, agreed: TaskCreated) -> None:
     """Create and fund the task."""
     specification = TaskSpecification(
-        terms=terms,
-        configuration=keccak256(b"configuration"),
-        model_root=model_root,
-        roster_root=roster.root(),
+        terms=agreed.terms,
+        configuration=agreed.configuration,
+        model_root=agreed.model_root,
+        roster_root=agreed.roster_root,
         reward_per_round=10**18,
         trainer_share_bps=5_000,
     )
     ledger.mint(CREATOR, 10**24)
     task = ledger.create_task(specification, sender=CREATOR)
     assert task == TASK
-    ledger.fund(task, terms.rounds * 10**18, 10**20, sender=CREATOR)
+    ledger.fund(task, agreed.terms.rounds * 10**18, 10**20, sender=CREATOR)

@@ -20,6 +20,7 @@ from flocknode.ports import BlobStore, Journal, SecretStore, SlotRecord
 from flocknode.primitives import Digest, PeerId
 from flocknode.protocol.chain_view import ChainFold
 from flocknode.protocol.events import Signed
+from flocknode.protocol.ledger import TaskCreated
 from flocknode.protocol.roster import Roster
 from flocknode.protocol.round import RoundMachine
 from flocknode.sim.liars import LyingMachine, Plot
@@ -56,6 +57,7 @@ class Surroundings(Protocol):
     identities: Random
     domain: Domain
     roster: Roster
+    agreed: TaskCreated
     initial_root: Digest
     suite: Suite
     initial_model: bytes
@@ -117,7 +119,7 @@ class SimulatedNode:
         self.prover = Prover(self.blobs, self.vault.seeds_of)
         self.fold, self.seen = ChainFold(TASK), None
         self.machine = RoundMachine(
-            self.key.address, world.domain, TASK, world.roster, world.initial_root, world.suite
+            self.key.address, world.domain, world.agreed, world.roster, world.suite
         )
         self.told = self.machine
         if world.plot:

@@ -74,7 +74,7 @@ from flocknode.sim.happenings import (
 )
 from flocknode.sim.ledger import SimulatedLedger
 from flocknode.sim.liars import Plot
-from flocknode.sim.setting import CREATOR, enrol, publish_task, roster_of
+from flocknode.sim.setting import CREATOR, agree, enrol, publish_task, roster_of
 from flocknode.sim.simulated_node import TASK, SimulatedNode
 
 TICK_SECONDS = 0.25
@@ -176,7 +176,8 @@ class World:
         self.roster = roster_of(self.trainers, self.terms.integers.weight_max)
         self.initial_model = bytes(np.zeros(self.terms.integers.words, "<i4"))
         self.initial_root = tree_root(TreeKind.MODEL, self.initial_model)
-        publish_task(self.ledger, self.terms, self.initial_root, self.roster)
+        self.agreed = agree(self.terms, self.initial_root, self.roster)
+        publish_task(self.ledger, self.agreed)
         for _ in range(1 + self.ledger.finality_depth):
             self.ledger.mine(int(self.now))
         self.ledger.apply(OpenRound(TASK), CREATOR)

@@ -32,7 +32,7 @@ class BanFile:
             ]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             log.warning("%s is unreadable, nobody is banned: %s", self._path, error)
             return []
 

@@ -14,7 +14,7 @@ from flocknode.messages.statements import RECORD_BYTES
 from flocknode.node.blobs import MemoryBlobs, MemoryDraft
 from flocknode.ports import Draft
 from flocknode.primitives import Digest
-from flocknode.storage.drafts import FileDraft, draft_path, drop_oldest
+from flocknode.storage.drafts import DraftError, FileDraft, draft_path, drop_oldest
 from flocknode.storage.files import PARTIAL_SUFFIX, sync_folder, write_whole
 
 FOLDER = "blobs"
@@ -97,7 +97,7 @@ class DiskBlobs:
     def finish(self, root: Digest, draft: Draft, *, sync: bool) -> None:
         """Make a blob of ``draft``, whose root the caller has checked.
 
-        With ``sync`` it outlives a power loss.
+        With ``sync`` it outlives a power loss. Raises ``DraftError`` if the disk refuses.
         """
         if not isinstance(draft, FileDraft):
             self._memory.finish(root, draft, sync=sync)
@@ -105,14 +105,20 @@ class DiskBlobs:
             assert data is not None
             self.put(root, data, sync=sync)
             return
-        path = draft.path
+        try:
+            self._adopt(root, draft.path, sync=sync)
+        except OSError as error:
+            raise DraftError(f"{draft.path.name}: {error.strerror}") from error
+
+    def _adopt(self, root: Digest, path: Path, *, sync: bool) -> None:
         if sync:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         with self._guard:
-            self._make_room(path.stat().st_size)
+            size = path.stat().st_size
+            self._make_room(size)
             path.replace(self._path(root))
-            self._sizes[root] = self._path(root).stat().st_size
+            self._sizes[root] = size
             self._checked.add(root)
         if sync:
             sync_folder(self._folder)

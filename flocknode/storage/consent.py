@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from flocknode.storage.errors import StorageError
 from flocknode.storage.files import write_whole
 
 FILE_NAME = "consent"
@@ -15,10 +16,11 @@ class ConsentFile:
         self._path = directory / FILE_NAME
 
     def given(self, round_: int, pause: int) -> bool:
+        """Tell whether the operator consented; raise ``StorageError`` if the file is closed."""
         return _line(round_, pause) in self._lines()
 
     def give(self, round_: int, pause: int) -> None:
-        """Consent; raises ``OSError``."""
+        """Consent; raises ``OSError`` or ``StorageError``."""
         lines = dict.fromkeys([*self._lines(), _line(round_, pause)])
         write_whole(self._path, "".join(f"{line}\n" for line in lines).encode())
 
@@ -28,6 +30,8 @@ class ConsentFile:
                 data = file.read(FILE_BYTES_MAX)
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise StorageError(f"{self._path}: {error.strerror}") from error
         return data.decode("ascii", "replace").splitlines()
 
 

@@ -18,9 +18,11 @@ def open_database(
     """
     connection: sqlite3.Connection | None = None
     try:
+        # SQLite gives the files beside it the same mode.
+        path.touch(mode=0o600)
+        path.chmod(0o600)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         _prepare(connection, path, schema, synchronous, may_create=may_create)
-        path.chmod(0o600)
     except (sqlite3.Error, OSError) as error:
         _close(connection)
         raise ConfigurationError(f"{path} is damaged or unreadable: {error}", remedy) from error

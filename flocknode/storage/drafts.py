@@ -64,6 +64,14 @@ def draft_path(folder: Path, root: Digest) -> Path:
 
 def drop_oldest(folder: Path, keep: int = DRAFTS_MAX) -> None:
     """Remove all drafts but the ``keep`` newest."""
-    drafts = sorted(folder.glob(f"*{DRAFT_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+    drafts = sorted(folder.glob(f"*{DRAFT_SUFFIX}"), key=_age)
     for path in drafts[: max(0, len(drafts) - keep)]:
         path.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        # Another thread made a blob of it meanwhile.
+        return 0

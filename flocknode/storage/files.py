@@ -34,11 +34,28 @@ def sync_folder(folder: Path) -> None:
 
 
 def destroy(path: Path) -> None:
-    """Overwrite a file with zeros on the disk, then unlink it; an absent one is fine."""
+    """Overwrite a file with zeros on the disk, then unlink it; an absent one is fine.
+
+    Whenever it is killed, ``path`` holds all that it held or nothing: a file that is half gone has
+    the name of a partial one, of which ``destroy_partial`` takes the rest.
+    """
+    dying = path.with_name(path.name + PARTIAL_SUFFIX)
     try:
-        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))
+        path.replace(dying)
     except FileNotFoundError:
         return
+    sync_folder(path.parent)
+    _overwrite(dying)
+
+
+def destroy_partial(folder: Path) -> None:
+    """Destroy what was being written or destroyed when the process ended."""
+    for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
+        _overwrite(path)
+
+
+def _overwrite(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))
     with os.fdopen(descriptor, "wb") as file:
         file.write(bytes(os.fstat(descriptor).st_size))
         file.flush()

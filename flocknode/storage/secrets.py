@@ -11,7 +11,7 @@ from nacl.secret import SecretBox
 
 from flocknode.errors import ConfigurationError
 from flocknode.storage.errors import StorageError
-from flocknode.storage.files import PARTIAL_SUFFIX, destroy, write_whole
+from flocknode.storage.files import destroy, destroy_partial, write_whole
 
 KEY = "secrets.key"
 FOLDER = "secrets"
@@ -29,9 +29,12 @@ class SecretFiles:
         self._folder = directory / FOLDER
         self._mutex = threading.Lock()
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        for partial in self._folder.glob(f"*{PARTIAL_SUFFIX}"):
-            destroy(partial)
+        destroy_partial(self._folder)
         self._names = {path.stem for path in self._folder.glob(f"*{SUFFIX}")}
+        for name in self._names:
+            if not _NAME.fullmatch(name):
+                stray = self._folder / (name + SUFFIX)
+                raise ConfigurationError(f"{stray} is none of this node's", _REMEDY)
         self._box = SecretBox(_load_key(directory / KEY, may_create=not self._names))
         for name in self._names:
             self.load(name)

@@ -14,7 +14,7 @@ from flocknode.chain import devchain
 from flocknode.chain import heads as heads_module
 from flocknode.chain.client import ChainClient
 from flocknode.chain.devchain import development_chain
-from flocknode.chain.errors import EndpointUnreachable
+from flocknode.chain.errors import EndpointUnreachable, RpcFailed
 from flocknode.chain.heads import Heads
 from flocknode.errors import UnavailableError
 
@@ -89,6 +89,25 @@ async def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path):
         assert os.getpgid(process.pid) != os.getpgid(0)
     finally:
         devchain.stop(process)
+
+
+async def test_anvil_keeps_every_block_few_states_and_no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOCKNODE_ANVIL", str(devchain.find_anvil()))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    opening = development_chain(tmp_path, block_seconds=1000)
+    async with opening as chain, ChainClient(chain.url) as client:
+        # Without a limit anvil writes states from the three hundredth on.
+        await client.call("anvil_mine", hex(600))
+        newest = int(await client.call("eth_blockNumber"), 16)
+        faucet = "0x" + chain.faucet.address.hex()
+        for number in (newest, newest - devchain.STATES_MAX + 1):
+            assert int(await client.call("eth_getBalance", faucet, hex(number)), 16) > 0
+        with pytest.raises(RpcFailed):
+            await client.call("eth_getBalance", faucet, "0x1")
+        assert await client.call("eth_getBlockReceipts", "0x1") == []
+        await client.call("anvil_reorg", 64, [])
+        assert int(await client.call("eth_getBalance", faucet, "latest"), 16) > 0
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["anvil.log"]
 
 
 @KINDS

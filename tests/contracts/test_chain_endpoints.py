@@ -8,7 +8,7 @@ import trio
 from flocknode.chain import endpoints as endpoints_module
 from flocknode.chain.client import ChainClient
 from flocknode.chain.endpoints import Endpoints
-from flocknode.chain.errors import EndpointUnreachable, RpcFailed
+from flocknode.chain.errors import CallReverted, EndpointUnreachable, RpcFailed
 from flocknode.errors import ConfigurationError
 from tests.contracts.rpc_proxy import proxy
 
@@ -57,6 +57,18 @@ async def test_another_endpoint_stands_in_within_the_call_and_the_broken_one_res
     await endpoints.batch([("eth_gasPrice", ()), ("eth_chainId", ())])
     assert first.asked == []
     assert second.asked.count("eth_gasPrice") == 2
+
+
+async def test_one_that_fails_in_its_own_way_is_left_out_of_what_all_say(two):
+    _, _, clients = two
+    endpoints = await opened(clients)
+
+    async def ask(client: ChainClient) -> str:
+        if client is clients[0]:
+            raise CallReverted("Lie")
+        return "truth"
+
+    assert await endpoints.ask_each(ask) == {clients[1].name: "truth"}
 
 
 async def test_an_endpoint_that_recovers_is_checked_and_serves_again(two, monkeypatch):

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 import pytest
 import trio
 
+from flocknode.chain.abi import load_artifact
 from flocknode.chain.bindings import Bindings
 from flocknode.chain.claims import ContributionClaim, claim_seats, claim_trainer, withdraw_refund
+from flocknode.chain.client import ChainClient
 from flocknode.chain.connection import Connection
 from flocknode.chain.deploy import (
     COIN,
@@ -21,6 +23,7 @@ from flocknode.chain.deploy import (
     fund,
 )
 from flocknode.chain.deployment import Deployment, load_deployment, verify
+from flocknode.chain.endpoints import Endpoints
 from flocknode.chain.errors import CallReverted, WrongContract
 from flocknode.chain.ledger import ChainLedger
 from flocknode.chain.onion import Onion, create_onion, load_onion
@@ -56,6 +59,7 @@ from flocknode.protocol.ledger import (
     TaskCreated,
     ValidatorKeysSet,
 )
+from tests.contracts.rpc_proxy import proxy
 
 VALIDATORS = 12
 ALL_SEATS = (1 << 9) - 1
@@ -358,6 +362,35 @@ async def test_a_reveal_without_the_onion_is_a_clear_error(bench, network):
     stranger = replace(network.members[0], onion=Onion(os.urandom(32), 8))
     with pytest.raises(ConfigurationError, match="no onion"):
         await ledger_of(bench, network, stranger).submit(Reveal(1))
+
+
+async def test_an_endpoint_that_names_an_inner_tip_gets_no_later_answer(bench, network):
+    """Who knew the next answers of a member would know the draws that rest on them."""
+    member = network.members[3]
+    tip = await Reader(bench.client, network.deployment).onion_tip(member.validator)
+    inner = tip
+    for _ in range(5):
+        inner = member.onion.preimage(inner)
+    question = load_artifact("CommitRevealBeacon").call_data("onionOf", (member.validator,))
+
+    def lie(call, reply):
+        if call["method"] == "eth_call" and call["params"][0]["data"] == "0x" + question.hex():
+            reply["result"] = "0x" + inner[:26].hex() + reply["result"][54:]
+        return reply
+
+    async def admit(_client) -> None:
+        pass
+
+    with proxy(bench.chain.url) as liar, proxy(bench.chain.url) as honest:
+        liar.alter = lie
+        clients = [ChainClient(it.url, attempts=1) for it in (liar, honest)]
+        endpoints = Endpoints(clients, admit)
+        await endpoints.open()
+        connection = Connection.of(endpoints, bench.heads, network.bindings)
+        ledger = ChainLedger(connection, member.key, member.onion)
+        assert await ledger._next_layer(member.validator) == member.onion.preimage(tip)
+        for client in clients:
+            client.close()
 
 
 async def test_the_contracts_of_a_deployment_are_recognised(bench, network, tmp_path):

@@ -21,7 +21,7 @@ from flocknode.chain.bindings import Bindings
 from flocknode.chain.deploy import NetworkTerms, constructor_arguments
 from flocknode.chain.deployment import Deployment as Contracts
 from flocknode.chain.deployment import contract_names
-from flocknode.chain.devchain import find_anvil, launch, stop
+from flocknode.chain.devchain import bounded_history, find_anvil, launch, stop
 from flocknode.chain.sender import Request
 from flocknode.chain.transaction import created_address
 from flocknode.crypto.signing import SigningKey
@@ -101,7 +101,7 @@ def running(directory: Path) -> Iterator[Anvil]:
             *(str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--quiet"),
             *("--chain-id", str(CHAIN_ID), "--hardfork", "prague", "--accounts", "0"),
             *("--gas-limit", "60000000", "--base-fee", "0", "--timestamp", "1000"),
-            *("--auto-impersonate",),
+            *("--auto-impersonate", *bounded_history(directory)),
         ],
         directory / "anvil.log",
     )

@@ -13,6 +13,7 @@ from flocknode.chain.bindings import Bindings
 from flocknode.cli.audit.directory import (
     MANIFEST,
     TASK,
+    FileFault,
     blob_name,
     block_name,
     headers_name,
@@ -92,6 +93,21 @@ def test_change_that_means_the_same_is_found_too(kept):
             kept.run.write(name, changed)
             assert named(kept) == [name]
         kept.run.write(name, data)
+
+
+@pytest.mark.parametrize("value", [b"1e999", b"null", b"[]", b"{}", b"[" * 30_000])
+def test_values_of_any_shape_are_named_and_never_a_crash(kept, value):
+    for name in (MANIFEST, receipt_name(kept.trainers[0])):
+        data = (kept.run.path / name).read_bytes()
+        for field in re.finditer(rb'": (?:"[^"]*"|[0-9]+)', data):
+            kept.run.write(name, data[: field.start() + 3] + value + data[field.end() :])
+            assert named(kept) == [name]
+        kept.run.write(name, data)
+
+
+def test_folder_that_cannot_be_listed_is_named(kept):
+    with pytest.raises(FileFault, match="cannot be read"):
+        kept.run.names(MANIFEST)
 
 
 def test_swapped_rounds_are_found(kept):
@@ -319,6 +335,15 @@ def test_command_tells_figures_and_anchor_and_ends_with_0(kept):
     assert summary["faults"] == 0
 
 
+def test_command_says_that_convictions_are_the_chains_word(kept):
+    _, stdout, _ = invoke(str(kept.run.path))
+    (line,) = (line for line in stdout.splitlines() if line.split()[0] == "trusted")
+    assert "convictions" in line
+    _, stdout, _ = invoke(str(kept.run.path), "--json")
+    (trusted,) = json.loads(stdout.splitlines()[-1])["trusted"]
+    assert trusted in line
+
+
 def test_command_names_the_wrong_file_and_ends_with_1(kept):
     name = headers_name(1)
     kept.run.write(name, kept.run.read(name, 1 << 20)[:-1] + b"?")
@@ -333,8 +358,16 @@ def test_command_names_the_wrong_file_and_ends_with_1(kept):
     assert code == 1
 
 
+def test_name_of_a_file_cannot_steer_the_auditors_terminal(kept):
+    kept.run.write("blobs/\x1b[2Jnothing is wrong\n here", b"")
+    code, stdout, _ = invoke(str(kept.run.path))
+    assert code == 1
+    assert "\x1b" not in stdout
+    assert r"WRONG     blobs/\x1b[2Jnothing is wrong\n here: belongs to nothing" in stdout
+
+
 def test_command_refuses_a_directory_without_a_run(tmp_path):
-    for path in (tmp_path, tmp_path / "nowhere"):
+    for path in (tmp_path, tmp_path / "nowhere", tmp_path / ("name" * 100)):
         code, stdout, stderr = invoke(str(path))
         assert code == 2
         assert stdout == ""

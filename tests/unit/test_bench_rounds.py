@@ -4,7 +4,7 @@ import pytest
 
 import flocknode.p2p  # noqa: F401  # before anything imports libp2p
 from flocknode.aggregation.step import check_terms
-from flocknode.bench.rounds import (
+from flocknode.cli.bench.rounds import (
     MEMORY_GIB_MAX,
     ROUNDS,
     TRAINERS,

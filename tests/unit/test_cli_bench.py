@@ -4,12 +4,11 @@ import xml.etree.ElementTree as ET
 import pytest
 from typer.testing import CliRunner
 
-from flocknode.bench import arithmetic
-from flocknode.bench.chart import draw_chart
-from flocknode.bench.figure import Figure
-from flocknode.bench.machine import fastest
-from flocknode.bench.verdict import described, is_kept, rounded
-from flocknode.cli import bench
+from flocknode.cli.bench import arithmetic, command
+from flocknode.cli.bench.chart import draw_chart
+from flocknode.cli.bench.figure import Figure
+from flocknode.cli.bench.machine import fastest
+from flocknode.cli.bench.verdict import described, is_kept, rounded
 from flocknode.cli.main import app
 
 GOOD = Figure("good, of <raw>", 9.0, "GB/s", 7.0, 0.9)
@@ -20,7 +19,7 @@ FIELDS = {"event", "name", "value", "unit", "limit", "ratio"}
 
 
 def run(monkeypatch, figures, *options):
-    monkeypatch.setattr(bench, "BENCHES", {"some": lambda: iter(figures)})
+    monkeypatch.setattr(command, "BENCHES", {"some": lambda: iter(figures)})
     done = CliRunner().invoke(app, ["bench", "--json", *options])
     return done.exit_code, [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,9 +20,10 @@ from flocknode.model.stages import ModelDelta
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryConsent, MemoryJournal, MemorySlots
 from flocknode.node.recollection import ForgottenStatement, Recollection
-from flocknode.node.service import NodeService
+from flocknode.node.service import AnotherTask, NodeService
 from flocknode.node.signer import SlotSigner
 from flocknode.node.vault import Vault
+from flocknode.ports import Heard
 from flocknode.primitives import PeerId
 from flocknode.protocol.ledger import Block, ChainProgress, TaskCreated, ValidatorKeysSet
 from flocknode.protocol.round import RoundMachine
@@ -33,6 +34,7 @@ US = consortium()
 SEAT, INDEX = 4, 0
 PEER = PeerId(b"somebody")
 MODEL = bytes(4 * US.terms.integers.words)
+CREATED = TaskCreated(1, US.terms, sha256(b""), MODEL_ROOT, US.seating.roster.root())
 
 
 class PortError(FlockError):
@@ -136,7 +138,7 @@ class Node:
         self.network, self.chain = Network(broken), Chain(broken)
         self.trainer = Trainer(delta)
         self.consent = MemoryConsent()
-        machine = RoundMachine(key.address, DOMAIN, 1, US.seating.roster, MODEL_ROOT)
+        machine = RoundMachine(key.address, DOMAIN, CREATED, US.seating.roster)
         slots = MemorySlots()
         self.service = NodeService(
             machine,
@@ -168,12 +170,11 @@ class Node:
         await trio.testing.wait_all_tasks_blocked()
 
     async def draw(self, *before, **progress):
-        created = TaskCreated(1, US.terms, sha256(b""), MODEL_ROOT, US.seating.roster.root())
         keys = [
             ValidatorKeysSet(100 + seat, key.address, US.seating.peers[seat])
             for seat, key in enumerate(US.seats)
         ]
-        events = (created, *keys, *before, US.seating.drawn)
+        events = (CREATED, *keys, *before, US.seating.drawn)
         block = Block(1, sha256(b"block"), sha256(b"genesis"), DRAWN_AT, events)
         await self.chain.append.send(ChainProgress(None, (block,), final=1, **progress))
         await trio.testing.wait_all_tasks_blocked()
@@ -197,6 +198,16 @@ async def test_bad_frames_are_dropped_and_good_ones_heard(autojump_clock):
             await node.hear(payload)
         assert [peer for peer, _ in node.network.faults] == [PEER] * 4
         await node.hear(encode(US.contribution(US.valid(0))))
+        assert node.machine.contributions == 1
+
+
+async def test_message_of_another_release_in_the_journal_does_not_end_the_node(autojump_clock):
+    node = seat(autojump_clock)
+    at = (US.seating.drawn.round, US.seating.drawn.attempt)
+    payloads = (b"of another release", encode(US.contribution(US.valid(0))))
+    node.service._journal.remember([Heard(at, US.ctx, PEER, it) for it in payloads])
+    async with node.running():
+        await node.draw()
         assert node.machine.contributions == 1
 
 
@@ -259,8 +270,6 @@ async def test_failed_training_costs_the_contribution_only(delta, autojump_clock
 
 
 async def test_retry_of_a_round_does_not_train_again(autojump_clock):
-    from dataclasses import replace
-
     from flocknode.protocol.ledger import AttemptAborted
     from tests.consortium import draw
 
@@ -296,6 +305,23 @@ async def test_a_node_that_forgot_what_it_signed_stops(autojump_clock):
     await node.draw()
     await node.chain.append.send(ChainProgress(None, (block,), final=1))
     with pytest.raises(ForgottenStatement):
+        await node.service._follow()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(CREATED, terms=replace(US.terms, columns=1, seats_per_column=1)),
+        replace(CREATED, model_root=sha256(b"crafted")),
+        replace(CREATED, configuration=sha256(b"another recipe")),
+    ],
+)
+async def test_a_node_stops_where_the_chains_task_is_not_its_operators(autojump_clock, other):
+    node = trainer(autojump_clock)
+    block = Block(1, sha256(b"block"), sha256(b"genesis"), DRAWN_AT, (other,))
+    await node.chain.append.send(ChainProgress(None, (block,), final=0))
+    await node.chain.append.send(ChainProgress(None, (), final=1))
+    with pytest.raises(AnotherTask, match="task 1 on the chain"):
         await node.service._follow()
 
 
@@ -336,8 +362,7 @@ def service_of_a_known_draw():
     from flocknode.protocol.events import ChainAdvanced
 
     node = seat()
-    created = TaskCreated(1, US.terms, sha256(b""), MODEL_ROOT, US.seating.roster.root())
-    view = ChainView(1).apply(created)
+    view = ChainView(1).apply(CREATED)
     for number, key in enumerate(US.seats):
         view = view.apply(ValidatorKeysSet(100 + number, key.address, US.seating.peers[number]))
     view = view.apply(US.seating.drawn)

@@ -13,7 +13,7 @@ from flocknode.messages.wire import (
 )
 from flocknode.primitives import PeerId
 from flocknode.protocol.attestation import Attester
-from flocknode.protocol.attestations import HEADERS_PER_TRAINER_MAX
+from flocknode.protocol.attestations import APART_MAX, HEADERS_PER_TRAINER_MAX, Attestations
 from flocknode.protocol.effects import Fetch, Hold, OpenCapsule, Send, Sign
 from flocknode.protocol.gossip_rules import GossipReject, check_header, open_attestations
 from flocknode.protocol.pace import RESEND_SECONDS, Pace
@@ -200,6 +200,21 @@ def test_seat_that_names_more_headers_than_there_are_is_not_counted():
     assert seat.attestations.attested() == ()
     hear(seat, names(1), (5,))
     assert not seat.attestations.attesters(names(1)[0])
+
+
+def test_seat_whose_attestations_go_apart_is_not_counted_and_costs_the_others_a_few():
+    """One that says each header by itself would have all others forward all of it to all."""
+    us = consortium(trainers=16)
+    attestations = Attestations(us.seating, SEAT)
+    headers = [sha256(bytes([i])) for i in range(2 * APART_MAX)]
+    for i, header in enumerate(headers):
+        attestations.hear(AttestationMessage(us.ctx, 0, i, (header,), bytes(65)), DRAWN_AT)
+        assert bool(attestations.attesters(header)) == (i <= APART_MAX)
+    (bundle,) = attestations.forward()
+    assert len(open_attestations(bundle, us.seating)) == APART_MAX + 1
+    for other in (3, 1, 4, 2, 5):
+        attestations.hear(AttestationMessage(us.ctx, other, 1, (headers[0],), bytes(65)), DRAWN_AT)
+    assert attestations.attested() == ()
 
 
 def forwarded(seat, timestamp, now):

@@ -31,6 +31,7 @@ from flocknode.protocol.events import (
     Tick,
     Trained,
     VectorHeld,
+    VectorsLost,
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import RoundSettled, TaskCreated
@@ -56,8 +57,11 @@ NEXT_MODEL = b"\1\0\0\0" * US.terms.integers.words
 NEXT_ROOT = tree_root(TreeKind.MODEL, NEXT_MODEL)
 
 
-def machine(key=US.seats[SEAT], model=MODEL_ROOT):
-    return RoundMachine(key.address, DOMAIN, 1, US.seating.roster, model)
+def machine(key=US.seats[SEAT], *, has_model=True, agreed=CREATED):
+    node = RoundMachine(key.address, DOMAIN, agreed, US.seating.roster)
+    if not has_model:
+        node.handle(VectorsLost((MODEL_ROOT,)), DRAWN_AT)
+    return node
 
 
 def drawn_view(drawn=US.seating.drawn, **attempt):
@@ -97,6 +101,17 @@ def test_draw_that_we_do_not_recompute_begins_nothing():
     assert advance(machine(), foreign) == []
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(CREATED, terms=replace(US.terms, attempts_max=1)),
+        replace(CREATED, configuration=sha256(b"another recipe")),
+    ],
+)
+def test_draw_of_a_task_that_nobody_here_agreed_to_begins_nothing(other):
+    assert advance(machine(), replace(DRAWN, created=other)) == []
+
+
 def test_next_draw_destroys_the_secrets_of_the_one_before():
     again = draw(US.terms, attempt=1)
     effects = advance(begun(), drawn_view(again))
@@ -133,7 +148,7 @@ def test_answer_for_an_attempt_that_is_over_is_dropped():
 def test_trainer_trains_when_its_model_is_here():
     node = machine(US.trainers[0])
     assert Train(3, MODEL_ROOT) in advance(node, DRAWN)
-    stale = machine(US.trainers[0], model=sha256(b"old model"))
+    stale = machine(US.trainers[0], has_model=False)
     assert not [effect for effect in advance(stale, DRAWN) if isinstance(effect, Train)]
     settled = replace(DRAWN, settled=RoundSettled(1, 2, 0, MODEL_ROOT, DRAWN_AT))
     advance(stale, settled)
@@ -301,7 +316,7 @@ def test_pushed_models_are_bounded_and_checked():
 
 
 def test_model_that_nobody_pushed_is_pulled_from_validators():
-    node = machine(US.trainers[0], model=sha256(b"old model"))
+    node = machine(US.trainers[0], has_model=False)
     advance(node, EMPTY)
     assert node.handle(Tick(), DRAWN_AT + 1) == []
     (fetch,) = node.handle(Tick(), DRAWN_AT + 3)
@@ -315,7 +330,7 @@ def test_model_too_long_to_be_pushed_is_pulled_at_once_and_from_different_valida
     long = replace(EMPTY, created=replace(CREATED, terms=replace(US.terms, integers=integers)))
     first = set()
     for trainer in US.trainers:
-        node = machine(trainer, model=sha256(b"old model"))
+        node = machine(trainer, has_model=False, agreed=long.created)
         (fetch,) = (effect for effect in advance(node, long) if isinstance(effect, Fetch))
         assert len(set(fetch.holders)) == 9
         first.add(fetch.holders[0])

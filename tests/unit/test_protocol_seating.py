@@ -15,7 +15,10 @@ VIEWS_BEGIN = DRAWN_AT + 4 + 1
 ROOT_DEADLINE = ACCEPTED_AT + 1 + 0 + 3
 
 
-def seats_of(drawn, members=roster(4), known=peers(TERMS), terms=TERMS):  # noqa: B008
+MEMBERS, PEERS = roster(4), peers(TERMS)
+
+
+def seats_of(drawn, members=MEMBERS, known=PEERS, terms=TERMS):
     return take_seats(DOMAIN, terms, members, drawn, known)
 
 

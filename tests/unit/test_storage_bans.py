@@ -15,6 +15,13 @@ def test_bans_are_read_back_as_written(tmp_path):
 
 def test_unreadable_file_bans_nobody(tmp_path):
     assert BanFile(tmp_path).load() == []
-    for junk in (b"{", b"[1]", b'[["zz", 1, 1]]', b"\xff", b'[["00", "x", 1]]'):
+    for junk in (
+        b"{",
+        b"[1]",
+        b'[["zz", 1, 1]]',
+        b"\xff",
+        b'[["00", "x", 1]]',
+        b'[["00", 1, 1e999]]',
+    ):
         (tmp_path / FILE_NAME).write_bytes(junk)
         assert BanFile(tmp_path).load() == []

@@ -16,6 +16,7 @@ from flocknode.storage.consent import ConsentFile
 from flocknode.storage.database import FORMAT
 from flocknode.storage.directory import Storage
 from flocknode.storage.drafts import DRAFTS_MAX, DraftError
+from flocknode.storage.errors import StorageError
 from flocknode.storage.journal import JOURNAL, MESSAGES_MAX, MessageJournal
 from flocknode.storage.secrets import KEY, SecretFiles
 
@@ -49,6 +50,35 @@ def test_destroyed_secret_is_overwritten_before_it_is_unlinked(tmp_path):
     assert secrets.names() == ()
     assert secrets.load(NAME) is None
     assert set(other_name.read_bytes()) == {0}
+
+
+class KilledError(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("step", ["os.open", "os.fsync", "pathlib.Path.unlink"])
+def test_node_that_is_killed_while_it_destroys_a_secret_starts_again(tmp_path, monkeypatch, step):
+    secrets = SecretFiles(tmp_path)
+    secrets.save(NAME, SECRET)
+
+    def die(*_arguments, **_options):
+        raise KilledError
+
+    with monkeypatch.context() as now:
+        now.setattr(step, die)
+        with pytest.raises(KilledError):
+            secrets.destroy(NAME)
+    again = SecretFiles(tmp_path)
+    assert again.load(NAME) in (None, SECRET)
+    again.destroy(NAME)
+    assert list((tmp_path / "secrets").iterdir()) == []
+
+
+def test_file_among_the_secrets_that_is_none_is_refused_with_a_sentence(tmp_path):
+    SecretFiles(tmp_path).save(NAME, SECRET)
+    sealed_file(tmp_path).rename(tmp_path / "secrets" / "Copy of it.sealed")
+    with pytest.raises(ConfigurationError, match="Copy of it"):
+        SecretFiles(tmp_path)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:20], lambda b: b[:-1] + bytes([b[-1] ^ 1])])
@@ -163,6 +193,25 @@ def test_draft_whose_file_made_room_for_others_is_given_up_not_gone_on_with(tmp_
     blobs.close()
 
 
+def test_draft_that_goes_while_others_are_counted_is_no_harm(tmp_path):
+    blobs = DiskBlobs(tmp_path)
+    # Listed, and gone when its age is asked for, as one that another thread has just finished.
+    (tmp_path / "blobs" / "finished.draft").symlink_to(tmp_path / "nowhere")
+    blobs.draft(sha256(b"root"), MAPPED_BYTES_MIN).append(b"x")
+    blobs.close()
+
+
+def test_disk_that_refuses_a_pulled_blob_costs_the_pull_only(tmp_path):
+    blobs = DiskBlobs(tmp_path)
+    draft = blobs.draft(sha256(b"root"), MAPPED_BYTES_MIN)
+    draft.append(b"x")
+    draft.path.unlink()
+    for sync in (False, True):
+        with pytest.raises(DraftError, match="No such file"):
+            blobs.finish(sha256(b"root"), draft, sync=sync)
+    blobs.close()
+
+
 def test_discarded_blob_is_gone_from_the_disk(tmp_path):
     root, data = model(1)
     blobs = DiskBlobs(tmp_path)
@@ -217,6 +266,14 @@ def test_damaged_or_newer_journal_is_refused_with_a_sentence(tmp_path):
     assert "move" in refusal.value.remedy
 
 
+def test_what_a_node_remembers_is_for_its_user_alone(tmp_path):
+    storage = Storage.open(tmp_path, Address(b"\x01" * 20))
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert {"outbox.sqlite-wal", "protection.sqlite-wal", JOURNAL + "-wal"} <= modes.keys()
+    assert {mode & 0o077 for mode in modes.values()} == {0}
+    storage.close()
+
+
 def test_refused_part_leaves_the_directory_unlocked(tmp_path):
     me = Address(b"\x01" * 20)
     Storage.open(tmp_path, me).close()
@@ -236,3 +293,9 @@ def test_consent_outlives_the_process_and_names_round_and_pause(tmp_path):
     assert consent.given(4, 1)
     assert not consent.given(3, 2)
     assert not consent.given(1, 3)
+
+
+def test_consent_that_cannot_be_read_is_an_error_of_the_disk(tmp_path):
+    (tmp_path / "consent").mkdir()
+    with pytest.raises(StorageError, match="consent"):
+        ConsentFile(tmp_path).given(3, 1)

@@ -13,11 +13,18 @@ from flocknode.cli.output import Output
 from flocknode.errors import UnavailableError, UsageError
 
 UNIT = 10**18
+TRUSTED = "convictions, as the chain's events tell them: the proofs are in no kept file"
+"""What changes majorities and pay, and is not recomputed: transactions are not kept."""
 
 
 def open_run(path: Path) -> RunDirectory:
     """Return the run kept in ``path``; raise ``UsageError`` if none was."""
-    if not (path / MANIFEST).is_file():
+    try:
+        is_run = (path / MANIFEST).is_file()
+    except OSError:
+        # It is closed to this user, or has a name that no file can have.
+        is_run = False
+    if not is_run:
         raise UsageError(
             f"{path} holds no {MANIFEST}",
             "name a directory that `flocknode demo --keep` has left",
@@ -68,10 +75,11 @@ def tell(report: Report, output: Output, rpc: str | None) -> int:
         output.event("fault", file=fault.file, what=fault.what)
     verified, settled = report.rounds_verified, report.rounds_settled
     proven, expected = report.receipts_verified, report.receipts_expected
-    output.line("rounds", f"{verified}/{settled} recomputed: set, mask roots, sum, model")
+    output.line("rounds", f"{verified}/{settled} recomputed: set, roots, sum, model")
     output.line("receipts", f"{proven}/{expected} contributions proven under the chain's roots")
     claimed, due = report.pay_claimed / UNIT, report.pay_due / UNIT
     output.line("pay", f"{claimed:.2f} of {due:.2f} tokens claimed")
+    output.line("trusted", TRUSTED)
     output.event(
         "summary",
         rounds_settled=settled,
@@ -81,5 +89,6 @@ def tell(report: Report, output: Output, rpc: str | None) -> int:
         pay_due=str(report.pay_due),
         pay_claimed=str(report.pay_claimed),
         faults=len(report.faults),
+        trusted=[TRUSTED],
     )
     return 1 if report.faults else 0

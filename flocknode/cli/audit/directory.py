@@ -63,7 +63,7 @@ class RunDirectory:
         # Neither a link nor a pipe is followed: whoever made the directory may be hostile.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            with open(os.open(self.path / name, flags), "rb") as file:  # noqa: PTH123 - flags
+            with os.fdopen(os.open(self.path / name, flags), "rb") as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise FileFault(name, "is no plain file")
@@ -81,6 +81,8 @@ class RunDirectory:
             return {f"{folder}/{entry.name}" for entry in os.scandir(self.path / folder)}
         except FileNotFoundError:
             return set()
+        except OSError as error:
+            raise FileFault(folder, f"cannot be read: {error.strerror}") from error
 
 
 def canonical_json(content: dict[str, Any]) -> bytes:

@@ -7,12 +7,12 @@ from typing import Any, Final
 from flocknode.chain.deployment import Deployment
 from flocknode.cli.audit.directory import MANIFEST, FileFault, RunDirectory, canonical_json
 from flocknode.crypto.hashing import sha256
-from flocknode.errors import ConfigurationError
 from flocknode.primitives import Digest
 
 FORMAT: Final = "flocknode run 1"
 MANIFEST_BYTES_MAX: Final = 1 << 16
 BLOCKS_MAX: Final = 1 << 20
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def load_manifest(run: RunDirectory) -> Manifest:
     data = run.read(MANIFEST, MANIFEST_BYTES_MAX)
     try:
         manifest = _parse(json.loads(data))
-    except (ValueError, KeyError, TypeError, RecursionError, ConfigurationError) as error:
+    except _UNREADABLE as error:
         raise FileFault(MANIFEST, "is no manifest of a run") from error
     if manifest.to_bytes() != data:
         raise FileFault(MANIFEST, "was changed: its digest is not that of its content")

@@ -1,7 +1,7 @@
 """What a task's rounds owe by its terms, beside what the chain says was paid."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -64,7 +64,7 @@ class PayBook:
     """The payments' sums by round and receiver."""
 
     @classmethod
-    def of(cls, task: int, specification: Any) -> Self:  # noqa: ANN401 - decoded from an event
+    def of(cls, task: int, specification: Sequence[Any]) -> Self:
         """Read the pay out of TaskCreated's specification (Types.sol)."""
         *_, reward, share = specification
         return cls(task, int(reward), int(share))

@@ -8,6 +8,7 @@ from flocknode.cli.audit.directory import FileFault, canonical_json
 from flocknode.primitives import Address, Digest
 
 RECEIPT_BYTES_MAX: Final = 64 << 20
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def read_receipt(name: str, data: bytes) -> TrainerReceipt:
     """Read a receipt in its one encoding; raise ``FileFault``."""
     try:
         receipt = _parse(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise FileFault(name, "is no receipt") from error
     if receipt.to_bytes() != data:
         raise FileFault(name, "is not in canonical form")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from flocknode.bench.figure import Figure
+from flocknode.cli.bench.figure import Figure
 
 FIRST_ROUND_SECONDS_MAX = 6.0
 RUN_SECONDS_MAX = 300.0
@@ -33,7 +33,7 @@ def _run() -> tuple[float, float]:
     command = [sys.executable, "-m", "flocknode", "demo", "--rounds", "1", "--json"]
     seconds: dict[str, float] = {}
     started = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         for line in process.stdout:
             seconds[json.loads(line)["event"]] = time.monotonic() - started

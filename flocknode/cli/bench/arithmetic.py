@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
 from flocknode.aggregation.median import doubled_median
 from flocknode.aggregation.ring import unmask
-from flocknode.bench.figure import Figure
-from flocknode.bench.machine import fastest
+from flocknode.cli.bench.figure import Figure
+from flocknode.cli.bench.machine import fastest
 from flocknode.crypto.masks import TILE_BYTES, add_masks, expand
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.model.stages import ClippedDelta, MaskedDelta, MaskSum

@@ -6,14 +6,14 @@ from typing import Final
 
 import trio
 
-from flocknode.bench.arithmetic import measure_arithmetic
-from flocknode.bench.chart import draw_chart
-from flocknode.bench.figure import Figure
-from flocknode.bench.machine import describe_machine
-from flocknode.bench.rounds import ROUNDS, measure_rounds
-from flocknode.bench.startup import measure_startup
-from flocknode.bench.transfer import measure_transfer
-from flocknode.bench.verdict import described, is_kept, rounded
+from flocknode.cli.bench.arithmetic import measure_arithmetic
+from flocknode.cli.bench.chart import draw_chart
+from flocknode.cli.bench.figure import Figure
+from flocknode.cli.bench.machine import describe_machine
+from flocknode.cli.bench.rounds import ROUNDS, measure_rounds
+from flocknode.cli.bench.startup import measure_startup
+from flocknode.cli.bench.transfer import measure_transfer
+from flocknode.cli.bench.verdict import described, is_kept, rounded
 from flocknode.cli.output import Output
 from flocknode.errors import UnavailableError, UsageError
 

@@ -1,7 +1,7 @@
 """What a pull of a blob reaches, between two processes and within one, against bare TCP.
 
-``python -m flocknode.bench.transfer pull|tcp`` is the other process: it serves until its standard
-input ends.
+``python -m flocknode.cli.bench.transfer pull|tcp`` is the other process: it serves until its
+standard input ends.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from flocknode.bench.figure import Figure
+from flocknode.cli.bench.figure import Figure
 from flocknode.cli.process import tune_process
 from flocknode.crypto.merkle import LEAF_BYTES, TreeKind, tree_root
 from flocknode.messages.verdict import Verdict
@@ -135,10 +135,8 @@ async def _served_elsewhere() -> AsyncIterator[str]:
 
 
 def _start(what: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "flocknode.bench.transfer", what]
-    return subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    command = [sys.executable, "-m", "flocknode.cli.bench.transfer", what]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

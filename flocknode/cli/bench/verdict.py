@@ -1,6 +1,6 @@
 """Whether a figure keeps what is promised of it, and how it is printed."""
 
-from flocknode.bench.figure import Figure
+from flocknode.cli.bench.figure import Figure
 
 
 def is_kept(figure: Figure) -> bool:

@@ -1,7 +1,7 @@
 """What rounds cost by the length of the model: twelve trainers and a committee of 3x3, for real.
 
 Training is a dummy. All nodes share one process, which is started anew for each length, so that its
-peak of memory is this length's own: ``python -m flocknode.bench.rounds WORDS`` prints one line.
+peak of memory is this length's own: ``python -m flocknode.cli.bench.rounds WORDS`` prints one line.
 """
 
 import json
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import trio
 
-from flocknode.bench.figure import Figure
-from flocknode.bench.transfer import measure_pulls
+from flocknode.cli.bench.figure import Figure
+from flocknode.cli.bench.transfer import measure_pulls
 from flocknode.cli.demo.plan import DemoOptions
 from flocknode.cli.demo.report import bytes_needed, count_traffic
 from flocknode.cli.demo.run import watch
@@ -101,11 +101,9 @@ def measure_rounds(words: int) -> list[Figure]:
     The time that a round's bytes take in pulls within one process is what its seconds are measured
     by. Those pulls are measured before and after it, since a machine has other things to do.
     """
-    command = [sys.executable, "-m", "flocknode.bench.rounds", str(words)]
+    command = [sys.executable, "-m", "flocknode.cli.bench.rounds", str(words)]
     before = measure_pulls()
-    done = subprocess.run(  # noqa: S603
-        command, check=True, stdout=subprocess.PIPE, timeout=SECONDS_MAX
-    )
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=SECONDS_MAX)
     cost = RoundCost(**json.loads(done.stdout.splitlines()[-1]))
     return figures_of(cost, (before + measure_pulls()) / 2)
 

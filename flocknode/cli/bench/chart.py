@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
-from flocknode.bench.figure import Figure
-from flocknode.bench.verdict import is_kept
+from flocknode.cli.bench.figure import Figure
+from flocknode.cli.bench.verdict import is_kept
 
 ROW, WIDTH, RIGHT = 24, 360, 190
 LETTER = 7
