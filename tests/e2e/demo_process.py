@@ -11,7 +11,7 @@ from pathlib import Path
 COMMAND = [sys.executable, "-m", "flocknode", "demo"]
 
 
-def run_demo(*options: str, prefix: tuple[str, ...] = (), seconds: float = 180) -> "Finished":
+def run_demo(*options: str, prefix: tuple[str, ...] = (), seconds: float = 300) -> "Finished":
     """Run to the end and read the JSON lines."""
     done = subprocess.run(
         [*prefix, *COMMAND, "--json", *options],
