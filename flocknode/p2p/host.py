@@ -24,6 +24,7 @@ from multiaddr.exceptions import Error as MultiaddrFault
 from flocknode.errors import ConfigurationError, UnavailableError
 from flocknode.p2p.faults import PeerUnreachableError
 from flocknode.p2p.gate import Gate
+from flocknode.p2p.handshakes import Handshakes
 from flocknode.p2p.identity import key_pair_of, parse_address, peer_text
 from flocknode.p2p.noise import NoiseTransport
 from flocknode.p2p.quota import StreamQuota
@@ -102,6 +103,7 @@ class Host:
         self._listen = _listen_address(listen) if listen is not None else None
         self._gate = gate
         self._quota = StreamQuota()
+        self._handshakes = Handshakes()
         self._nursery: trio.Nursery | None = None
         self.raw: IHost = new_host(
             key_pair=keys,
@@ -273,7 +275,14 @@ class Host:
         async def admitted(
             raw: IRawConnection, is_initiator: bool, peer_id: ID | None = None
         ) -> ISecureConn:
-            connection = await secure(raw, is_initiator, peer_id)
+            source, _ = raw.get_remote_address() or ("", 0)
+            if is_initiator:
+                connection = await secure(raw, is_initiator, peer_id)
+            else:
+                with self._handshakes.one_from(source) as scope:
+                    connection = await secure(raw, is_initiator, peer_id)
+                if scope.cancelled_caught:
+                    raise SecurityUpgradeFailure("too many handshakes are under way")
             peer = PeerId(connection.get_remote_peer().to_bytes())
             if not self._gate.admits(peer):
                 await connection.close()
