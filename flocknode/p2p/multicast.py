@@ -71,7 +71,7 @@ def _service(addresses: list[str]) -> ServiceInfo:
 
 
 class _Listener(ServiceListener):
-    """Takes what zeroconf's thread hears, up to a rate: whoever shouts first is not all there is."""
+    """Takes what zeroconf's thread hears, at a bounded rate."""
 
     def __init__(self, own: str, heard: Heard) -> None:
         self._own = own
