@@ -213,13 +213,13 @@ class Host:
 
     async def connect(self, peer: PeerId) -> None:
         """Dial ``peer`` unless it is connected; raises ``PeerUnreachableError``."""
+        if not self._gate.admits(peer):
+            raise PeerUnreachableError(peer, "banned, or no member")
         if self.is_connected(peer):
             return None
         addresses = [*self._addresses.get(peer, ())]
         addresses += [self._hints[peer]] if peer in self._hints else []
         fault = PeerUnreachableError(peer, "no address is known")
-        if not self._gate.admits(peer):
-            raise PeerUnreachableError(peer, "banned, or no member")
         for address in addresses:
             async with DIALS.turn():
                 if self.is_connected(peer):
@@ -306,6 +306,10 @@ class Host:
 
         async def counted(raw: INetStream) -> None:
             peer = PeerId(raw.muxed_conn.peer_id.to_bytes())
+            if not self._gate.admits(peer):
+                # It was turned away after noise had proven it, and before it was connected.
+                self._expel(peer)
+                return
             with self._quota.stream(peer, trio.current_time()) as is_free:
                 if is_free:
                     await handle(raw)
