@@ -25,6 +25,7 @@ from flocknode.crypto.peer_id import peer_text
 from flocknode.errors import ConfigurationError, UnavailableError
 from flocknode.p2p.faults import PeerUnreachableError
 from flocknode.p2p.gate import Gate
+from flocknode.p2p.handshakes import Handshakes
 from flocknode.p2p.identity import key_pair_of, parse_address
 from flocknode.p2p.noise import NoiseTransport
 from flocknode.p2p.quota import StreamQuota
@@ -103,6 +104,7 @@ class Host:
         self._listen = _listen_address(listen) if listen is not None else None
         self._gate = gate
         self._quota = StreamQuota()
+        self._handshakes = Handshakes()
         self._nursery: trio.Nursery | None = None
         self.raw: IHost = new_host(
             key_pair=keys,
@@ -212,13 +214,13 @@ class Host:
 
     async def connect(self, peer: PeerId) -> None:
         """Dial ``peer`` unless it is connected; raises ``PeerUnreachableError``."""
+        if not self._gate.admits(peer):
+            raise PeerUnreachableError(peer, "banned, or no member")
         if self.is_connected(peer):
             return None
         addresses = [*self._addresses.get(peer, ())]
         addresses += [self._hints[peer]] if peer in self._hints else []
         fault = PeerUnreachableError(peer, "no address is known")
-        if not self._gate.admits(peer):
-            raise PeerUnreachableError(peer, "banned, or no member")
         for address in addresses:
             async with DIALS.turn():
                 if self.is_connected(peer):
@@ -274,7 +276,14 @@ class Host:
         async def admitted(
             raw: IRawConnection, is_initiator: bool, peer_id: ID | None = None
         ) -> ISecureConn:
-            connection = await secure(raw, is_initiator, peer_id)
+            source, _ = raw.get_remote_address() or ("", 0)
+            if is_initiator:
+                connection = await secure(raw, is_initiator, peer_id)
+            else:
+                with self._handshakes.one_from(source) as scope:
+                    connection = await secure(raw, is_initiator, peer_id)
+                if scope.cancelled_caught:
+                    raise SecurityUpgradeFailure("too many handshakes are under way")
             peer = PeerId(connection.get_remote_peer().to_bytes())
             if not self._gate.admits(peer):
                 await connection.close()
@@ -298,6 +307,10 @@ class Host:
 
         async def counted(raw: INetStream) -> None:
             peer = PeerId(raw.muxed_conn.peer_id.to_bytes())
+            if not self._gate.admits(peer):
+                # It was turned away after noise had proven it, and before it was connected.
+                self._expel(peer)
+                return
             with self._quota.stream(peer, trio.current_time()) as is_free:
                 if is_free:
                     await handle(raw)

@@ -5,6 +5,7 @@ there.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable
 
 import trio
@@ -13,11 +14,13 @@ from zeroconf import InterfaceChoice, ServiceBrowser, ServiceInfo, ServiceListen
 
 from flocknode.errors import ConfigurationError, UnavailableError
 from flocknode.p2p.identity import parse_address
+from flocknode.p2p.rate import Bucket
 from flocknode.primitives import PeerId
 
 SERVICE = "_p2p._udp.local."
 ADDRESSES_MAX = 4
-HEARD_MAX = 256
+HEARD_PER_SECOND = 1.0
+HEARD_BURST = 256.0
 ANSWER_MILLISECONDS = 1_000
 
 Heard = Callable[[PeerId, str], None]
@@ -68,17 +71,16 @@ def _service(addresses: list[str]) -> ServiceInfo:
 
 
 class _Listener(ServiceListener):
-    """Takes what zeroconf's thread hears, up to a bound."""
+    """Takes what zeroconf's thread hears, at a bounded rate."""
 
     def __init__(self, own: str, heard: Heard) -> None:
         self._own = own
         self._heard = heard
-        self._count = 0
+        self._rate = Bucket(HEARD_PER_SECOND, HEARD_BURST)
 
     def add_service(self, zc: Zeroconf, type_: str, name: str) -> None:
-        if name == self._own or self._count >= HEARD_MAX:
+        if name == self._own or not self._rate.try_take(1, time.monotonic()):
             return
-        self._count += 1
         info = ServiceInfo(type_, name)
         try:
             info.request(zc, ANSWER_MILLISECONDS)

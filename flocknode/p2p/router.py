@@ -257,19 +257,24 @@ class SafePubsub(Pubsub):  # type: ignore[misc]  # libp2p is untyped
                 await older.swarm_conn.close()
 
     def _admits(self, peer_id: ID) -> bool:
-        if peer_id in self.chosen or peer_id in self._guests:
+        if self._is_neighbour(peer_id):
             return True
         return len(self._guests.keys() - self.chosen) < GUESTS_MAX
 
+    def _is_neighbour(self, peer_id: ID) -> bool:
+        return peer_id in self.chosen or peer_id in self._guests
+
     async def _handle_new_peer(self, peer_id: ID) -> None:
-        admitted = peer_id in self.chosen or peer_id in self._guests
-        if not admitted or peer_id in self._opening or peer_id in self.peers:
+        if not self._is_neighbour(peer_id) or peer_id in self._opening or peer_id in self.peers:
             return
         self._opening.add(peer_id)
         try:
             await super()._handle_new_peer(peer_id)
         finally:
             self._opening.discard(peer_id)
+        if not self._is_neighbour(peer_id):
+            # It left while its half was opened, which would stand in the way of its next session.
+            self._handle_dead_peer(peer_id)
         queue = self.peer_queues.get(peer_id)
         if queue is not None:
             queue.max_message_size = RPC_BYTES_MAX

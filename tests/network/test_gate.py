@@ -163,3 +163,30 @@ async def test_peers_that_are_thrown_out_or_refused_leave_no_descriptor_behind()
             assert counts[-1] <= counts[1]
     finally:
         gc.enable()
+
+
+async def test_peer_that_is_banned_while_it_connects_is_not_served():
+    """A peer may wait between noise and the multiplexer until the ban has ended the others."""
+    a, b = node(1), node(2)
+    async with running(a, b):
+        turned_away = []
+        expel = a._host._expel
+        a._host._expel = lambda peer: turned_away.append(peer) or expel(peer)
+        multiplexers = a._host.raw.get_network().upgrader.muxer_multistream
+        waiting, go_on = trio.Event(), trio.Event()
+        select = multiplexers.select_transport
+
+        async def select_later(connection):
+            waiting.set()
+            await go_on.wait()
+            return await select(connection)
+
+        multiplexers.select_transport = select_later
+        link(b, a)
+        await waiting.wait()
+        for _ in range(5):
+            a.penalise(b.peer, "five faults")
+        go_on.set()
+        await eventually(lambda: b.peer in turned_away)
+        await eventually(lambda: not a._host.connected())
+        assert not a.linked()

@@ -261,3 +261,29 @@ async def test_burst_of_two_hundred_arrives_whole():
             await a.publish(TOPIC, i.to_bytes(2))
         heard = {(await hear(b)).payload for _ in range(200)}
         assert len(heard) == 200
+
+
+async def test_guest_that_leaves_while_our_half_is_opened_may_come_again():
+    a, b = node(1), node(2)
+    async with running(a, b):
+        link(b, a)
+        await eventually(lambda: a.linked() == {b.peer})
+        gate, pubsub = trio.Event(), a._gossip._pubsub
+        pubsub.host.new_stream = after(gate, pubsub.host.new_stream)
+        choose(b, a)
+        await eventually(lambda: ID(b.peer) in pubsub._opening)
+        b.neighbours([])
+        await eventually(lambda: ID(b.peer) not in pubsub._guests)
+        gate.set()
+        await eventually(lambda: not pubsub._opening)
+        await trio.sleep(0.1)
+        assert ID(b.peer) not in pubsub.peers
+        await meet(b, a)
+
+
+def after(event, function):
+    async def waits(*arguments):
+        await event.wait()
+        return await function(*arguments)
+
+    return waits

@@ -5,12 +5,12 @@ import os
 
 import pytest
 import trio
-from holders import CHUNK, DATA, KIND, LENGTH, ROOT, beside, known, send_slowly
+from holders import CHUNK, DATA, KIND, LENGTH, ROOT, beside, known, send_two_chunks_and_stall
 from network_world import Shelf, eventually, fetched, link, node, root_of, running
 
 from flocknode.crypto.merkle import LEAF_BYTES, tree_root
 from flocknode.node.blobs import MemoryDraft
-from flocknode.p2p import BlobUnavailableError, blobs, serving
+from flocknode.p2p import BlobUnavailableError, serving
 from flocknode.p2p.blobs import BLOB_BYTES_MAX, PROTOCOL, Request
 from flocknode.p2p.serving import SERVED_MAX, SERVED_PER_PEER_MAX
 from flocknode.primitives import Digest
@@ -54,15 +54,12 @@ async def test_unknown_root_wrong_length_and_tiny_leaves_are_refused_before_a_by
         assert holder.counters.bytes_blobs == 0
 
 
-async def test_blob_that_came_from_two_holders_is_served_without_hashing_it_again(
-    monkeypatch, hashed
-):
-    monkeypatch.setattr(blobs, "TURN_SECONDS", 0.3)
-    monkeypatch.setattr(blobs, "BYTES_PER_SECOND_MIN", 100 * CHUNK)
+async def test_blob_that_came_from_two_holders_is_served_without_hashing_it_again(hashed):
     last = node(4)
-    async with beside(send_slowly(0.2)) as (slow, honest, puller), running(last):
+    async with beside(send_two_chunks_and_stall) as (stalled, honest, puller), running(last):
+        puller._puller.chunk_seconds = 0.5
         await known(last, puller)
-        puller._server._source[ROOT] = await fetched(puller, ROOT, LENGTH, slow, honest)
+        puller._server._source[ROOT] = await fetched(puller, ROOT, LENGTH, stalled, honest)
         assert 0 < honest.counters.bytes_blobs < LENGTH
         hashed.clear()
         assert await fetched(last, ROOT, LENGTH, puller) == DATA

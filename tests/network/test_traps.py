@@ -55,6 +55,19 @@ async def test_thirty_silent_connections_keep_nobody_out():
         await meet(a, b)
 
 
+async def test_as_many_silent_connections_as_there_may_be_keep_nobody_out(monkeypatch):
+    """Each held a place for ten seconds, and it took no key to open one."""
+    monkeypatch.setattr("flocknode.p2p.host.CONNECTIONS_MAX", 12)
+    monkeypatch.setattr("flocknode.p2p.handshakes.HANDSHAKES_MAX", 8)
+    a, b = node(1), node(2)
+    async with running(a, b), contextlib.AsyncExitStack() as stack:
+        port = int(a.address.split("/")[4])
+        for _ in range(30):
+            await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
+        await eventually(lambda: len(a._host._handshakes._under_way) >= 8)
+        await meet(b, a)
+
+
 async def test_first_address_may_be_dead_and_the_next_one_is_tried_at_once():
     a, b = node(1), node(2)
     async with running(a, b):
