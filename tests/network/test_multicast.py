@@ -5,7 +5,7 @@ import time
 from network_world import node
 from zeroconf import Zeroconf
 
-from flocknode.p2p import peer_text
+from flocknode.crypto.peer_id import peer_text
 from flocknode.p2p.multicast import HEARD_BURST, SERVICE, _Listener, _service
 
 
