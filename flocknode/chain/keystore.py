@@ -19,6 +19,10 @@ def write_secret(path: Path, secret: bytes) -> None:
         descriptor = os.open(path, flags, 0o600)
     except FileExistsError as error:
         raise ConfigurationError(f"{path} exists already", "move it away if it is yours") from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write {path}: {error.strerror}", "name a file that you may write"
+        ) from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(secret)
         file.flush()

@@ -10,6 +10,7 @@ from flocknode.errors import ConfigurationError
 
 FILE_NAME = "flocknode.toml"
 LISTENS_ON_NOTHING = "none"
+POLL_SECONDS_MAX = 60.0
 
 NETWORK_KEY = "network.key"
 SIGNING_KEY = "signing.key"
@@ -64,7 +65,7 @@ def load_node_config(directory: Path) -> NodeConfig:
     path = directory / FILE_NAME
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"cannot read {path}: {error}", "write it, or name another directory"
         ) from error
@@ -101,6 +102,11 @@ def _checked(path: Path, content: dict[str, Any]) -> NodeConfig:
     for name, values in lists.items():
         if not all(type(one) is str for one in values):
             raise ConfigurationError(f"{path}: {name!r} is not a list of strings", "correct it")
+    if not 0 < content["poll_seconds"] <= POLL_SECONDS_MAX:
+        raise ConfigurationError(
+            f"{path}: 'poll_seconds' is {content['poll_seconds']}",
+            f"take about one block's time, at most {POLL_SECONDS_MAX:.0f}",
+        )
     if not lists["rpc"]:
         raise ConfigurationError(f"{path}: 'rpc' names no endpoint", "name one, better three")
     return NodeConfig(**content | lists)

@@ -28,12 +28,20 @@ async def run_nodes(directories: Sequence[Path], output: Output) -> int:
 
 async def _run_nodes(directories: Sequence[Path], output: Output) -> int:
     # A machine without a trainer starts no training process.
-    if any((directory / SHARD).exists() for directory in directories):
+    if any(map(_may_train, directories)):
         async with TrainerPool.open() as pool:
             await _serve(directories, pool, output)
     else:
         await _serve(directories, None, output)
     return 0
+
+
+def _may_train(directory: Path) -> bool:
+    try:
+        return (directory / SHARD).exists()
+    except OSError:
+        # It is closed to this user, or has a name that none can have: opening it says so.
+        return False
 
 
 async def _serve(directories: Sequence[Path], pool: TrainerPool | None, output: Output) -> None:

@@ -86,20 +86,36 @@ def _parse(data: bytes) -> TaskFile:
     entries = tuple(
         RosterEntry(
             index,
-            Address(bytes.fromhex(entry["trainer"])),
-            int(entry["weight"]),
+            Address(_bytes(entry["trainer"], 20)),
+            _weight(entry["weight"], integers.weight_max),
             PeerId(bytes.fromhex(entry["peer"])),
         )
         for index, entry in enumerate(content["roster"])
     )
+    if not entries:
+        raise ValueError("its roster names nobody")
     return TaskFile(
         str(content["recipe"]),
-        Digest(bytes.fromhex(content["layout"])),
-        Digest(bytes.fromhex(content["initial_model"])),
+        Digest(_bytes(content["layout"], 32)),
+        Digest(_bytes(content["initial_model"], 32)),
         TaskTerms(integers=integers, windows=windows, **_whole(terms)),
         Roster(entries),
         SUITES[content["suite"]],
     )
+
+
+def _bytes(text: str, length: int) -> bytes:
+    data = bytes.fromhex(text)
+    if len(data) != length:
+        raise ValueError(f"{len(data)} bytes stand where {length} belong")
+    return data
+
+
+def _weight(weight: int, weight_max: int) -> int:
+    """Refuse a weight that no contract takes: steps divide by their sum."""
+    if type(weight) is not int or not 1 <= weight <= weight_max:
+        raise ValueError("a trainer's weight is not between one and weight_max")
+    return weight
 
 
 def _whole(fields: dict[str, int]) -> dict[str, int]:

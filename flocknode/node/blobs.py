@@ -2,8 +2,10 @@
 
 from collections import OrderedDict
 
-from flocknode.ports import Draft
+from flocknode.crypto.merkle import TreeKind, tree_root
+from flocknode.ports import BlobStore, Draft
 from flocknode.primitives import Digest
+from flocknode.protocol.effects import Fetch
 
 BYTES_MAX = 2 << 30
 DRAFTS_MAX = 8
@@ -79,3 +81,16 @@ class MemoryBlobs:
         assert isinstance(draft, MemoryDraft)
         self._drafts.pop(root, None)
         self.put(root, draft.take())
+
+
+def is_wanted(blobs: BlobStore, wanted: Fetch) -> bool | None:
+    """Tell whether bytes that are here are those of the wanted tree; None if none are here.
+
+    A peer chooses the roots that it names: one may be the model's, or another vector's. Bytes of
+    another kind of tree, or of another length, nobody can give.
+    """
+    data = blobs.get(wanted.root)
+    if data is None or len(data) == 0:
+        return None
+    root = tree_root(TreeKind(wanted.kind), data, wanted.leaf_bytes)
+    return len(data) == wanted.length and root == wanted.root

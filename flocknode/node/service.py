@@ -16,13 +16,15 @@ import trio
 
 from flocknode.crypto.eip712 import Domain
 from flocknode.crypto.merkle import TreeKind
-from flocknode.errors import ConfigurationError, FlockError
+from flocknode.errors import FlockError
 from flocknode.messages.codec import CodecError, decode, encode
 from flocknode.messages.statements import Statement
 from flocknode.messages.verdict import Verdict
 from flocknode.messages.wire import Message
+from flocknode.node.blobs import is_wanted
 from flocknode.node.prover import Prover
 from flocknode.node.recollection import Recollection
+from flocknode.node.task import require_agreed
 from flocknode.node.vault import BytesGone, Vault
 from flocknode.ports import BlobStore, Consent, Heard, Journal, Ledger, Network, Signer, Trainer
 from flocknode.primitives import Digest, PeerId, Seconds
@@ -67,7 +69,6 @@ from flocknode.protocol.events import (
 )
 from flocknode.protocol.gossip_rules import GossipIgnore, GossipReject
 from flocknode.protocol.ledger import Call, TaskCreated
-from flocknode.protocol.seating import Seating
 
 TICK_SECONDS = 0.25
 INBOX_EVENTS_MAX = 1024
@@ -89,23 +90,11 @@ Answer = TypeVar("Answer", bound=Event)
 Kept = TypeVar("Kept")
 
 
-class AnotherTask(ConfigurationError):
-    """The chain's task is not the one that this node's operator agreed to."""
-
-    def __init__(self, task: int) -> None:
-        super().__init__(
-            f"task {task} on the chain has another configuration, model, roster or other terms than"
-            " this node's file of the task",
-            "take number and file from the task's creator again; agree to what has changed, or not",
-        )
-
-
 class Machine(Protocol):
     """What the service drives: a ``RoundMachine``."""
 
     @property
-    def agreed(self) -> TaskCreated:
-        """The task as this node's operator agreed to it."""
+    def agreed(self) -> TaskCreated: ...
 
     @property
     def trainers(self) -> frozenset[PeerId]:
@@ -267,12 +256,10 @@ class NodeService:
     async def _recall(self, ctx: Digest) -> None:
         for sender, payload in await self._on_disk(self._journal.recall, ctx) or ():
             try:
-                message = decode(payload)
+                await self._inbox.send(MessageReceived(sender, decode(payload)))
             except CodecError as error:
                 # Another release wrote it; peers say it again.
                 log.warning("journal: %s", error)
-            else:
-                await self._inbox.send(MessageReceived(sender, message))
 
     async def _destroy_before(self, round_: int, attempt: int) -> None:
         await self._on_disk(self._vault.destroy_before, round_, attempt)
@@ -292,7 +279,7 @@ class NodeService:
         effect: SumMasks | ComputeAggregate,
         nursery: trio.Nursery,
     ) -> Answer | None:
-        if _words(effect.seating) >= THREAD_WORDS_MIN:
+        if effect.seating.terms.integers.words >= THREAD_WORDS_MIN:
             nursery.start_soon(self._compute_in_thread, function, effect)
             return None
         try:
@@ -324,16 +311,11 @@ class NodeService:
             await self._inbox.send(MessageReceived(frame.peer, message))
 
     async def _follow(self) -> None:
-        """Follow the chain.
-
-        Raises ForgottenStatement if it knows more of this key than we do, AnotherTask if its task
-        is not ours.
-        """
+        """Follow the chain; raises ForgottenStatement or AnotherTask where it is not ours."""
         async for progress in self._ledger.progress(self._task):
             self._recollection.check(progress)
             self._fold.advance(progress)
-            if self._fold.final.created not in (None, self._machine.agreed):
-                raise AnotherTask(self._task)
+            require_agreed(self._fold.final.created, self._machine.agreed)
             self._know_validators()
             await self._inbox.send(ChainAdvanced(self._fold.tip, self._fold.final))
 
@@ -373,8 +355,9 @@ class NodeService:
 
     async def _fetch(self, effect: Fetch) -> None:
         root, kind = effect.root, TreeKind(effect.kind)
-        if await self._on_disk(self._blobs.get, root) is not None:
-            await self._inbox.send(VectorHeld(root))
+        is_here = await self._on_disk(is_wanted, self._blobs, effect)
+        if is_here is not None:
+            await self._inbox.send(VectorHeld(root, kind) if is_here else FetchFailed(root))
             return
         if root in self._pulling:
             return
@@ -392,7 +375,7 @@ class NodeService:
             return
         finally:
             self._pulling.discard(root)
-        await self._inbox.send(VectorHeld(root))
+        await self._inbox.send(VectorHeld(root, kind))
 
     async def _train(self, round_: int, model_root: Digest) -> None:
         if not self._vault.holds_delta(round_):
@@ -415,7 +398,3 @@ class NodeService:
         else:
             # Rounds count from 1 where people read.
             log.warning("round %d goes on after pause %d: consent needed", round_ + 1, pause)
-
-
-def _words(seating: Seating) -> int:
-    return seating.terms.integers.words

@@ -193,15 +193,25 @@ class Attempt:
         self.seat.attester.capsule_opened(event.header, valid=event.valid)
         return self._collected(self.seat, now)
 
-    def vector_held(self, root: Digest, now: Seconds) -> list[Effect]:
+    def vector_held(self, root: Digest, kind: TreeKind, now: Seconds) -> list[Effect]:
+        """Take note of pulled bytes where they were meant.
+
+        A trainer could else name the model as its vector, and a seat a vector as its mask sum.
+        """
         if self.watcher:
-            self.watcher.vector_held(root)
-        if self.seat is None:
+            self.watcher.vector_held(root, kind)
+        seat = self.seat
+        if seat is None:
             return self._progress(now)
-        effects = self.seat.attester.vector_held(root)
-        self.seat.unmasker.vector_held(root)
-        self.seat.challenger.vector_held(root)
-        return effects + self._collected(self.seat, now)
+        effects: list[Effect] = []
+        if kind is TreeKind.MASKED_VECTOR:
+            seat.attester.vector_held(root)
+        elif kind is TreeKind.CAPSULES:
+            effects += seat.attester.capsules_held(root)
+        elif kind is TreeKind.MASK_SUM:
+            seat.unmasker.vector_held(root)
+        seat.challenger.vector_held(root, kind)
+        return effects + self._collected(seat, now)
 
     def fetch_failed(self, root: Digest) -> list[Effect]:
         if self.seat:

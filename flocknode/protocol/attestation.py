@@ -93,9 +93,11 @@ class Attester:
             self._vectors.pop(root, None)
             self._fetching.discard(root)
 
-    def vector_held(self, root: Digest) -> list[Effect]:
-        """Take in pulled bytes; those of a column's capsules are to be opened."""
+    def vector_held(self, root: Digest) -> None:
         self._vectors.setdefault(root, b"")
+
+    def capsules_held(self, root: Digest) -> list[Effect]:
+        """Open this seat's capsule among those of its column."""
         return self._capsules.held(root)
 
     def fetch_failed(self, root: Digest) -> None:

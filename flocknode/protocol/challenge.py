@@ -108,8 +108,8 @@ class Challenger:
     def prepared(self, event: Prepared) -> None:
         self._pursuit.prepared(event)
 
-    def vector_held(self, root: Digest) -> None:
-        self._pursuit.vector_held(root)
+    def vector_held(self, root: Digest, kind: TreeKind) -> None:
+        self._pursuit.vector_held(root, kind)
 
     def fetch_failed(self, root: Digest) -> None:
         self._failed[root] += 1
@@ -170,7 +170,7 @@ class Challenger:
             length = 4 * self._seating.terms.integers.words
         else:
             return []
-        if answers or self._pursuit.holds(wrong):
+        if answers or self._pursuit.holds(wrong, kind):
             return self._bring(proof, unable, now)
         return self._pursuit.fetch(wrong, kind, length, statement.seats, now)
 
@@ -269,7 +269,7 @@ class Challenger:
             tree = tree_of(self._seating, accepted, proposal, number)
             if tree is None or number in asked or self._failed[tree[0]] < PULLS_MIN:
                 continue
-            is_here = self._pursuit.holds(tree[0])
+            is_here = self._pursuit.holds(tree[0], tree[1])
             if not is_here and self._pursuit.is_turn(("ask", tree[0]), proposal.seats, now):
                 top = levels_of(tree[2], tree[3])
                 statement = accepted_statement(proposal)

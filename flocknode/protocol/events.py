@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from flocknode.crypto.merkle import TreeKind
 from flocknode.messages.statements import Statement
 from flocknode.messages.wire import Message
 from flocknode.primitives import Digest, PeerId
@@ -48,9 +49,10 @@ class SealingKeyMade:
 
 @dataclass(frozen=True, slots=True)
 class VectorHeld:
-    """The bytes under ``root`` are here, checked against it."""
+    """The bytes under ``root`` are here, as a tree of this kind: of another it is not held."""
 
     root: Digest
+    kind: TreeKind
 
 
 @dataclass(frozen=True, slots=True)

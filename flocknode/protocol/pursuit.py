@@ -19,7 +19,7 @@ class Pursuit:
         self._seating = seating
         self._seat = seat
         self._pace = pace
-        self._held: set[Digest] = set()
+        self._held: set[tuple[Digest, TreeKind]] = set()
         self._prepared: dict[ProofRequest, tuple[Call, ...]] = {}
         self.rank = 0
         """Of a validator without a seat, among those without."""
@@ -27,11 +27,11 @@ class Pursuit:
     def prepared(self, event: Prepared) -> None:
         self._prepared[event.request] = event.calls
 
-    def vector_held(self, root: Digest) -> None:
-        self._held.add(root)
+    def vector_held(self, root: Digest, kind: TreeKind) -> None:
+        self._held.add((root, kind))
 
-    def holds(self, root: Digest) -> bool:
-        return root in self._held
+    def holds(self, root: Digest, kind: TreeKind) -> bool:
+        return (root, kind) in self._held
 
     def calls_of(self, proof: ProofRequest) -> tuple[Call, ...] | None:
         """Return the calls of a proof, none if it would not hold; None before it was prepared."""
@@ -60,7 +60,7 @@ class Pursuit:
     def check_records(self, accepted: SetAccepted, now: Seconds) -> list[Effect]:
         """Check the records of a set that this node did not form itself."""
         root, length = accepted.inclusion_root, accepted.trainers.bit_count() * RECORD_BYTES
-        if not self.holds(root):
+        if not self.holds(root, TreeKind.INCLUSION):
             return self.fetch(root, TreeKind.INCLUSION, length, accepted.seats, now, RECORD_BYTES)
         return self.bring(RecordProof(accepted), accepted.seats, now)
 

@@ -122,8 +122,8 @@ class RoundMachine:
                 return self._tick(now)
             case MessageReceived(sender, message):
                 return self._receive(sender, message, now)
-            case VectorHeld(root):
-                return self._vector_held(root, now)
+            case VectorHeld(root, kind):
+                return self._vector_held(root, kind, now)
             case FetchFailed(root):
                 return attempt.fetch_failed(root) if attempt else []
             case VectorsLost(roots):
@@ -285,12 +285,12 @@ class RoundMachine:
         is_ours = (drawn.round, drawn.model_root) == (round_, model_root)
         return attempt.trained() if is_ours else []
 
-    def _vector_held(self, root: Digest, now: Seconds) -> list[Effect]:
+    def _vector_held(self, root: Digest, kind: TreeKind, now: Seconds) -> list[Effect]:
         effects: list[Effect] = []
-        if root in self._named_models():
+        if kind is TreeKind.MODEL and root in self._named_models():
             self._keep_model(root)
             effects += self._use_model()
-        return effects + (self._attempt.vector_held(root, now) if self._attempt else [])
+        return effects + (self._attempt.vector_held(root, kind, now) if self._attempt else [])
 
     def _vectors_lost(self, roots: tuple[Digest, ...]) -> list[Effect]:
         self._models = [root for root in self._models if root not in roots]

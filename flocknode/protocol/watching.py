@@ -57,8 +57,8 @@ class Watcher:
     def prepared(self, event: Prepared) -> None:
         self._pursuit.prepared(event)
 
-    def vector_held(self, root: Digest) -> None:
-        self._pursuit.vector_held(root)
+    def vector_held(self, root: Digest, kind: TreeKind) -> None:
+        self._pursuit.vector_held(root, kind)
 
     def _examine(self, attempt: AttemptView, now: Seconds, *, has_model: bool) -> list[Effect]:
         accepted, proposal = attempt.accepted, attempt.proposal
@@ -86,10 +86,10 @@ class Watcher:
         missing = [
             effect
             for root, kind, length in trees
-            if not self._pursuit.holds(root)
+            if not self._pursuit.holds(root, kind)
             for effect in self._pursuit.fetch(root, kind, length, proposal.seats, now)
         ]
-        if not all(self._pursuit.holds(root) for root, _, _ in trees):
+        if not all(self._pursuit.holds(root, kind) for root, kind, _ in trees):
             return missing
         proof = PublicStepProof(accepted_statement(proposal), accepted)
         return self._pursuit.bring(proof, proposal.seats, now)

@@ -18,6 +18,7 @@ from flocknode.messages.codec import decode, encode
 from flocknode.messages.wire import Message
 from flocknode.model.stages import ModelDelta
 from flocknode.model.terms import TaskTerms
+from flocknode.node.blobs import is_wanted
 from flocknode.ports import Heard
 from flocknode.primitives import Digest, PeerId, Seconds, Wei
 from flocknode.protocol.effects import (
@@ -332,15 +333,16 @@ class World:
 
     def _fetch(self, node: SimulatedNode, effect: Fetch) -> None:
         root, kind = effect.root, TreeKind(effect.kind)
-        if node.blobs.get(root) is not None:
-            return self._schedule(0, node, VectorHeld(root))
+        is_here = is_wanted(node.blobs, effect)
+        if is_here is not None:
+            return self._schedule(0, node, VectorHeld(root, kind) if is_here else FetchFailed(root))
         for peer in effect.holders:
             holder = self._by_peer[peer]
             data = None if holder.crashed else holder.give(root, node.peer)
             is_whole = data is not None and len(data) == effect.length
             if data and is_whole and tree_root(kind, data, effect.leaf_bytes) == root:
                 node.blobs.put(root, bytes(data))
-                return self._schedule(0.05, node, VectorHeld(root))
+                return self._schedule(0.05, node, VectorHeld(root, kind))
         return self._schedule(0.5, node, FetchFailed(root))
 
     def _train(self, node: SimulatedNode, round_: int, model_root: Digest) -> None:

@@ -17,10 +17,13 @@ class ConsentFile:
 
     def given(self, round_: int, pause: int) -> bool:
         """Tell whether the operator consented; raise ``StorageError`` if the file is closed."""
-        return _line(round_, pause) in self._lines()
+        try:
+            return _line(round_, pause) in self._lines()
+        except OSError as error:
+            raise StorageError(f"{self._path}: {error.strerror}") from error
 
     def give(self, round_: int, pause: int) -> None:
-        """Consent; raises ``OSError`` or ``StorageError``."""
+        """Consent; raises ``OSError``."""
         lines = dict.fromkeys([*self._lines(), _line(round_, pause)])
         write_whole(self._path, "".join(f"{line}\n" for line in lines).encode())
 
@@ -30,8 +33,6 @@ class ConsentFile:
                 data = file.read(FILE_BYTES_MAX)
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise StorageError(f"{self._path}: {error.strerror}") from error
         return data.decode("ascii", "replace").splitlines()
 
 

@@ -99,3 +99,15 @@ def test_without_a_chain_the_remedy_says_how_to_get_one() -> None:
     code, error = refuse_in_a_process(FLOCKNODE_ANVIL="/nowhere/anvil")
     assert code == 69
     assert "anvil" in error["cause"] + error["remedy"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run",), ("consent", "1"), ("audit", "verify"), ("chain", "drand-key")]
+)
+def test_a_name_that_no_file_can_have_is_refused(arguments: tuple[str, ...]) -> None:
+    verb, *rest = arguments
+    name = "name" * 100
+    named = [verb, name, *rest] if verb == "consent" else [*arguments, name]
+    done = CliRunner().invoke(app, named)
+    assert done.exit_code in {2, 78}, done.exception
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["error", "remedy"]

@@ -91,6 +91,7 @@ def task(data: bytes) -> None:
         return
     assert found.to_bytes() == data
     assert isinstance(found.terms.seats, int)
+    assert len(found.roster.root()) == 32
 
 
 def example_task() -> TaskFile:

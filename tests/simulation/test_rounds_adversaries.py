@@ -17,6 +17,7 @@ from flocknode.messages.wire import (
 from flocknode.protocol.ledger import SetAccepted
 from flocknode.sim.state import Phase
 from flocknode.sim.world import TASK
+from tests.builders import integer_terms
 from tests.simulation.round_world import (
     all_of,
     assert_columns_agree,
@@ -125,6 +126,26 @@ def test_trainer_that_signs_two_headers_stops_nobody(seed):
     ((accepted, _),) = settled_rounds(world)
     assert accepted.attempt == 0
     assert accepted.trainers & 0b11110 == 0b11110
+    assert_the_honest_are_safe(world, liar)
+
+
+@pytest.mark.parametrize("width", [16, 32])
+def test_trainer_that_names_the_model_as_its_vector_is_left_out(width):
+    """Every seat has bytes under that root, but no vector, so no sum could ever be computed."""
+    integers = integer_terms(width=width, tau=2047)
+    world = drawn_world(0, columns=2, seats_per_column=3, validators=7, integers=integers)
+    liar = world.trainers[0]
+
+    def name_the_model(_, message):
+        if not isinstance(message, Contribution):
+            return [message]
+        named = resigned(world, liar, message, root=world.initial_root)
+        return [replace(named, vector=b"")]
+
+    liar.twist = name_the_model
+    settle(world)
+    ((accepted, _),) = settled_rounds(world)
+    assert (accepted.attempt, accepted.trainers) == (0, 0b11110)
     assert_the_honest_are_safe(world, liar)
 
 

@@ -7,13 +7,19 @@ import sys
 import pytest
 
 from flocknode.chain.bindings import Bindings
-from flocknode.chain.client import _result
+from flocknode.chain.client import ChainClient, _result
 from flocknode.chain.deployment import CONTRACTS, Deployment, load_deployment
+from flocknode.chain.drand_rounds import RoundProver
 from flocknode.chain.errors import MalformedAnswer, RpcFailed, reading
+from flocknode.chain.heads import Heads
 from flocknode.chain.onion import TIP_BYTES, Onion
+from flocknode.chain.reader import Reader
+from flocknode.chain.sender import Sender
 from flocknode.crypto.hashing import keccak256, sha256
+from flocknode.crypto.signing import new_signing_key
 from flocknode.errors import ConfigurationError
 from flocknode.primitives import Address
+from tests.contracts.test_chain_client import endpoint
 
 ADDRESSES = {name: Address(bytes([i]) * 20) for i, name in enumerate(CONTRACTS, 1)}
 DEPLOYMENT = Deployment(1, 0, ADDRESSES, dict.fromkeys(CONTRACTS, sha256(b"code")))
@@ -114,3 +120,12 @@ def test_onion_believes_the_tip_that_most_report_else_the_one_that_gives_least_a
     stranger = b"\x07" * TIP_BYTES
     assert onion.choose([stranger, middle]) == middle[:TIP_BYTES]
     assert onion.choose([stranger]) == stranger
+
+
+async def test_endpoint_that_knows_of_no_validators_gives_nobody_a_turn():
+    with endpoint(json.dumps({"id": 0, "result": "0x" + "00" * 32}).encode()) as (port, _):
+        async with ChainClient(f"http://127.0.0.1:{port}") as client:
+            sender = Sender(client, Heads(client), new_signing_key(), 1)
+            reader = Reader(client, DEPLOYMENT)
+            prover = RoundProver(reader, Heads(client), Bindings(DEPLOYMENT), sender, 1, ())
+            assert not await prover._is_my_turn(request=3)

@@ -64,3 +64,10 @@ def test_a_consortium_signs_rounds_that_are_due_and_no_others(tmp_path):
     assert early.exit_code == 75
     assert "due" in answer(early)["cause"]
     assert run("drand-key", file).exit_code == 78
+
+
+@pytest.mark.parametrize("name", ["nowhere/key", "name" * 100])
+def test_key_that_cannot_be_written_is_one_line(tmp_path, name):
+    result = run("drand-key", str(tmp_path / name))
+    assert result.exit_code == 78
+    assert [line.split()[0] for line in result.stderr.splitlines()] == ["error", "remedy"]

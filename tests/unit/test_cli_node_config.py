@@ -38,3 +38,12 @@ def test_endpoints_of_another_shape_are_refused(tmp_path, line, words):
     path.write_text("\n".join([*kept, line]))
     with pytest.raises(ConfigurationError, match=words):
         load_node_config(tmp_path)
+
+
+@pytest.mark.parametrize("seconds", ["0.0", "-1.0", "nan", "inf", "61.0"])
+def test_pause_that_no_poll_can_make_is_refused(tmp_path, seconds):
+    CONFIG.save(tmp_path)
+    path = tmp_path / FILE_NAME
+    path.write_text(path.read_text().replace("poll_seconds = 1.0", f"poll_seconds = {seconds}"))
+    with pytest.raises(ConfigurationError, match="'poll_seconds' is"):
+        load_node_config(tmp_path)

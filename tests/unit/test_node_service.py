@@ -20,8 +20,9 @@ from flocknode.model.stages import ModelDelta
 from flocknode.node.blobs import MemoryBlobs
 from flocknode.node.memory import MemoryConsent, MemoryJournal, MemorySlots
 from flocknode.node.recollection import ForgottenStatement, Recollection
-from flocknode.node.service import AnotherTask, NodeService
+from flocknode.node.service import NodeService
 from flocknode.node.signer import SlotSigner
+from flocknode.node.task import AnotherTask
 from flocknode.node.vault import Vault
 from flocknode.ports import Heard
 from flocknode.primitives import PeerId

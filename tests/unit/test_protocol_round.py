@@ -152,7 +152,7 @@ def test_trainer_trains_when_its_model_is_here():
     assert not [effect for effect in advance(stale, DRAWN) if isinstance(effect, Train)]
     settled = replace(DRAWN, settled=RoundSettled(1, 2, 0, MODEL_ROOT, DRAWN_AT))
     advance(stale, settled)
-    assert Train(3, MODEL_ROOT) in stale.handle(VectorHeld(MODEL_ROOT), DRAWN_AT)
+    assert Train(3, MODEL_ROOT) in stale.handle(VectorHeld(MODEL_ROOT, TreeKind.MODEL), DRAWN_AT)
 
 
 def test_training_of_another_round_is_dropped():

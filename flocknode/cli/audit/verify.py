@@ -97,8 +97,6 @@ def _read_task(run: RunDirectory, history: History) -> TaskFile:
     created = history.created
     if task.digest() != created.configuration:
         raise FileFault(directory.TASK, "is not the configuration that the chain names")
-    if not task.roster.entries:
-        raise FileFault(directory.TASK, "names nobody")
     said = (task.terms, task.initial_model, task.roster.root())
     if said != (created.terms, created.model_root, created.roster_root):
         raise FileFault(directory.TASK, "has other terms, model or roster than the chain")
