@@ -29,7 +29,6 @@ from flocknode.cli.node_config import (
 from flocknode.cli.task_file import TaskFile, load_task_file
 from flocknode.crypto.hashing import sha256
 from flocknode.crypto.merkle import TreeKind, tree_root
-from flocknode.crypto.peer_id import peer_of
 from flocknode.crypto.signing import SigningKey
 from flocknode.errors import ConfigurationError
 from flocknode.learning.pool import TrainerPool
@@ -244,10 +243,6 @@ def load_network_seed(directory: Path) -> bytes:
     if len(seed) != 32:
         raise ConfigurationError(f"{path} holds no network key", "restore it from a backup")
     return seed
-
-
-def peer_of_directory(directory: Path) -> PeerId:
-    return peer_of(load_network_seed(directory))
 
 
 def _initial_model(directory: Path, task: TaskFile) -> bytes:

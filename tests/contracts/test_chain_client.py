@@ -38,9 +38,11 @@ def endpoint(body: bytes, status: int = 200) -> Iterator[tuple[int, list]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server.server_port, asked
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_port, asked
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 async def test_an_endpoint_that_is_not_there_is_unreachable():
