@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from libp2p.host.exceptions import StreamFailure
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.stream.exceptions import StreamError
@@ -72,6 +73,16 @@ async def test_faults_of_every_kind_end_in_a_ban_that_outlives_connection_and_re
     forgiving, b = node(1), node(2)
     async with running(forgiving, b):
         await dial(b, forgiving)
+
+
+async def test_ban_ends_a_connection_that_lies_idle():
+    a = node(1)
+    async with running(a), stranger(7, a):
+        await trio.testing.wait_all_tasks_blocked(0.2)  # a stream of a banned peer ends it, too
+        (peer,) = a._host.connected()
+        for _ in range(FAULTS):
+            a.penalise(peer, "a message that does not decode")
+        await eventually(lambda: not a._host.connected())
 
 
 async def dial(a, b):
