@@ -7,7 +7,7 @@ time; a step waits only for what it needs to know. Twelve validators take five b
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import astuple, dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -15,13 +15,15 @@ from flocknode.chain.abi import load_artifact
 from flocknode.chain.bindings import Bindings
 from flocknode.chain.client import ChainClient
 from flocknode.chain.deployment import Deployment, contract_names, describe
-from flocknode.chain.drand import DrandNetwork, g2_words
 from flocknode.chain.errors import CallReverted
 from flocknode.chain.sender import NOTHING, Receipt, Request, Sender
 from flocknode.chain.transaction import created_address
 from flocknode.model.terms import TaskTerms
 from flocknode.primitives import Address, Digest, PeerId, Wei
 from flocknode.protocol.ledger import TaskCreated, ValidatorRegistered
+
+if TYPE_CHECKING:
+    from flocknode.chain.drand import DrandNetwork
 
 COIN = 10**18
 STAKE_MIN = Wei(1_000 * COIN)
@@ -44,7 +46,7 @@ R = TypeVar("R")
 class DrandTerms:
     """Which drand network a deployment trusts, and how long it waits."""
 
-    network: DrandNetwork
+    network: "DrandNetwork"
     lead_seconds: int = 30
     """A request names a round that is published so much later: more than clocks can differ."""
     prove_seconds: int = 600
@@ -155,6 +157,8 @@ def _beacon_arguments(
             *(registry, manager, terms.treasury, terms.bond, terms.reveal_seconds),
             terms.members_min,
         )
+    from flocknode.chain.drand import g2_words  # noqa: PLC0415  # it takes half a second
+
     drand, network = terms.drand, terms.drand.network
     return "DrandBeacon", (
         *(manager, terms.treasury),

@@ -25,8 +25,9 @@ from py_ecc.optimized_bls12_381.optimized_curve import (
 )
 from py_ecc.optimized_bls12_381.optimized_pairing import final_exponentiate, pairing
 
+from flocknode.chain.errors import RoundNotVerified
 from flocknode.chain.keystore import read_secret, write_secret
-from flocknode.errors import ConfigurationError, OperatorError, UsageError
+from flocknode.errors import ConfigurationError, UsageError
 from flocknode.primitives import Digest
 
 DST: Final = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_"
@@ -40,17 +41,6 @@ _SECRET_BYTES: Final = 32
 _SHA256: Any = sha256
 _DRAWN_BYTES: Final = 48
 """So many bytes modulo the group's order are uniform to 2^-128."""
-
-
-class RoundNotVerified(OperatorError):
-    """A signature is not the one that the network's key gives a round."""
-
-    def __init__(self, round_number: int, why: str) -> None:
-        super().__init__(
-            f"round {round_number} does not verify: {why}",
-            "fetch round and signature again, and compare the key with the network's",
-        )
-        self.round_number = round_number
 
 
 @dataclass(frozen=True, slots=True)

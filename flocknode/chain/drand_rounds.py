@@ -17,11 +17,11 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
 from flocknode.chain.bindings import Bindings
-from flocknode.chain.drand import RoundNotVerified, proof_bytes
 from flocknode.chain.errors import (
     CallReverted,
     EndpointUnreachable,
     MalformedAnswer,
+    RoundNotVerified,
     RpcFailed,
     TransactionLost,
     TransactionRefused,
@@ -192,6 +192,8 @@ class RoundProver:
         """Return the proof that the contract will take, or None: its own view is asked first."""
         if signature is None:
             return None
+        from flocknode.chain.drand import proof_bytes  # noqa: PLC0415  # it takes half a second
+
         try:
             proof = await trio.to_thread.run_sync(proof_bytes, round_number, signature)
             await self._reader.view("DrandBeacon", "verify", round_number, proof)

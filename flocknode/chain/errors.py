@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from eth_abi.exceptions import DecodingError
 
-from flocknode.errors import FlockError, UnavailableError
+from flocknode.errors import FlockError, OperatorError, UnavailableError
 
 ENDPOINT_CODES = frozenset({0, 429, -32001, -32002, -32004, -32005, -32601, -32603, -32700})
 """No or no usable answer, too many requests, resource not found or unavailable, method or limit
@@ -83,6 +83,17 @@ class WrongContract(UnavailableError):
         )
         self.name = name
         self.address = address
+
+
+class RoundNotVerified(OperatorError):
+    """A signature is not the one that the network's key gives a round."""
+
+    def __init__(self, round_number: int, why: str) -> None:
+        super().__init__(
+            f"round {round_number} does not verify: {why}",
+            "fetch round and signature again, and compare the key with the network's",
+        )
+        self.round_number = round_number
 
 
 class CallReverted(FlockError):

@@ -14,7 +14,7 @@ from flocknode.primitives import PeerId
 
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 30.0
-CALM_SECONDS = 0.25
+CALM_SECONDS = 0.75
 """Time for each peer that can wait: nodes that start together leave each other room."""
 STEADY_SECONDS = 5.0
 """A session that lasted this long was a success: the next retry is quick again."""

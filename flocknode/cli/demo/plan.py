@@ -25,7 +25,7 @@ DISPUTED = replace(WINDOWS, view=3, roots=2, challenge=5)
 
 PATIENT = {
     Lie.INCLUSION: {"demand": 4},
-    Lie.WITHHOLD: {"demand": 4},
+    Lie.WITHHOLD: {"demand": 8},
     Lie.TREE: {"challenge": 9},
     Lie.SILENT: {"challenge": 9},
 }
