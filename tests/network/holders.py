@@ -49,11 +49,15 @@ async def send_wrong_nodes(stream, request):
     await trio.sleep_forever()
 
 
-async def send_a_wrong_third_chunk(stream, request):
+async def send_two_chunks(stream, request):
     await begin(stream, request)
     for start in range(0, 2 * CHUNK, CHUNK):
         await stream.write(DATA[start : start + CHUNK])
         await stream.read_exact(1)
+
+
+async def send_a_wrong_third_chunk(stream, request):
+    await send_two_chunks(stream, request)
     await stream.write(bytes(CHUNK))
     await trio.sleep_forever()
 
@@ -65,10 +69,7 @@ async def send_a_wrong_third_chunk_at_once(stream, request):
 
 
 async def send_two_chunks_and_stall(stream, request):
-    await begin(stream, request)
-    for start in range(0, 2 * CHUNK, CHUNK):
-        await stream.write(DATA[start : start + CHUNK])
-        await stream.read_exact(1)
+    await send_two_chunks(stream, request)
     await trio.sleep_forever()
 
 
