@@ -1,5 +1,6 @@
 """Bytes by content address, in memory and bounded; the oldest go first."""
 
+import mmap
 from collections import OrderedDict
 
 from flocknode.crypto.merkle import TreeKind, tree_root
@@ -14,28 +15,33 @@ COPIED_BYTES_MAX = 1 << 20
 
 
 class MemoryDraft:
-    """The first bytes of a blob, in memory."""
+    """The first bytes of a blob of ``length`` bytes, in memory.
 
-    def __init__(self) -> None:
-        self._data = bytearray()
+    Large pages where the system has them: to touch a fresh small one for every 4 KiB that came took
+    a twelfth of the time of a pull.
+    """
 
-    @property
-    def held(self) -> int:
-        return len(self._data)
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.held = 0
+        self._pages = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._pages.madvise(mmap.MADV_HUGEPAGE)
 
-    def read(self, start: int, size: int) -> bytearray:
-        return self._data[start : start + size]
+    def read(self, start: int, size: int) -> bytes:
+        return self._pages[start : min(start + size, self.held)]
 
     def append(self, data: bytes | bytearray) -> None:
-        self._data += data
+        """Keep ``data``; raises ``IndexError`` beyond the length."""
+        self._pages[self.held : self.held + len(data)] = data
+        self.held += len(data)
 
     def cut(self, size: int) -> None:
-        del self._data[size:]
+        self.held = min(self.held, size)
 
     def take(self) -> bytes | memoryview:
         """Return the bytes, which nobody changes any more, without copying many."""
-        data, self._data = self._data, bytearray()
-        return bytes(data) if len(data) < COPIED_BYTES_MAX else memoryview(data).toreadonly()
+        data = memoryview(self._pages).toreadonly()[: self.held]
+        return bytes(data) if len(data) < COPIED_BYTES_MAX else data
 
 
 class MemoryBlobs:
@@ -68,8 +74,9 @@ class MemoryBlobs:
 
     def draft(self, root: Digest, length: int) -> MemoryDraft:
         """Return what was pulled of ``root`` so far; the oldest draft makes room for a new one."""
-        del length
-        draft = self._drafts.setdefault(root, MemoryDraft())
+        draft = self._drafts.get(root)
+        if draft is None or draft.length != length:
+            draft = self._drafts[root] = MemoryDraft(length)
         self._drafts.move_to_end(root)
         while len(self._drafts) > DRAFTS_MAX:
             self._drafts.popitem(last=False)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from math import inf
 from typing import Self
-from zlib import crc32
 
 import trio
 
@@ -24,7 +23,7 @@ from flocknode.crypto.peer_id import peer_text
 from flocknode.p2p.faults import BlobUnavailableError, NetworkError, OversizedError, StreamLostError
 from flocknode.p2p.host import Host
 from flocknode.p2p.streams import Stream
-from flocknode.p2p.trees import ChunkTree, ChunkTrees
+from flocknode.p2p.trees import ChunkTree, ChunkTrees, chunk_sum
 from flocknode.p2p.turns import Turns
 from flocknode.ports import Draft
 from flocknode.primitives import Digest, PeerId
@@ -33,7 +32,7 @@ PROTOCOL = "/flock/blob/2"
 CHUNK_LEAVES = 256
 """Leaves of a chunk: 256 KiB of a vector."""
 CREDITS = 16
-BATCH = 4
+BATCH = 8
 """Chunks that are kept and acknowledged together while more are waiting."""
 BLOB_BYTES_MAX = 1 << 30
 PULLS_MAX = 4
@@ -108,7 +107,7 @@ class Request:
     def tree_of(self, blob: memoryview) -> ChunkTree:
         """Hash all of ``blob``."""
         chunks = (self.chunk_of(blob, number) for number in range(self.chunks))
-        return ChunkTree(self.nodes_of(blob), tuple(map(crc32, chunks)))
+        return ChunkTree(self.nodes_of(blob), tuple(map(chunk_sum, chunks)))
 
     def is_named_by(self, nodes: Sequence[Digest]) -> bool:
         """Tell whether the root is that of ``nodes``."""
@@ -129,7 +128,7 @@ class _Pull:
     is_busy: bool = False
     turn: trio.CancelScope = field(default_factory=trio.CancelScope)
     """Ends when the holder that is asked is too slow."""
-    sums: dict[int, int] = field(default_factory=dict)
+    sums: dict[int, bytes] = field(default_factory=dict)
     """Sums of the chunks that came, by number, whoever sent them."""
     speeds: dict[PeerId, float] = field(default_factory=dict)
     """Bytes per second of holders whose turn ended before the blob did."""
@@ -267,7 +266,7 @@ class Puller:
             if request.nodes_of(chunks[-1]) != (nodes[number],):
                 await _run(request, _append, chunks[:-1], pull.draft)
                 raise _WrongBytes("wrong bytes")
-            pull.sums[number] = crc32(chunks[-1])
+            pull.sums[number] = chunk_sum(chunks[-1])
             pull.turn.deadline += size / BYTES_PER_SECOND_MIN
             if len(chunks) == BATCH or stream.held < size or number == request.chunks - 1:
                 await _run(request, _append, chunks, pull.draft)

@@ -190,16 +190,21 @@ class MuxedStream(IMuxedStream):  # type: ignore[misc]  # libp2p is untyped
 
     async def _allowance(self) -> int:
         """Wait for credit and return how long the next frame may be."""
-        with trio.move_on_after(CREDIT_SECONDS) as scope:
-            while self._credit <= 0 and not self._is_reset and not self._has_finished:
-                await self._credited.park()
+        if not self._has_credit():
+            with trio.move_on_after(CREDIT_SECONDS):
+                while not self._has_credit():
+                    await self._credited.park()
         if self._is_reset:
             raise MuxedStreamReset("reset")
         if self._has_finished:
             raise MuxedStreamClosed("closed for writing")
-        if scope.cancelled_caught:
+        if self._credit <= 0:
             raise MuxedStreamError(f"the peer reads nothing for {CREDIT_SECONDS:.0f} s")
         return min(self._credit, BODY_BYTES_MAX)
+
+    def _has_credit(self) -> bool:
+        """Tell whether there is credit, or none to wait for."""
+        return self._credit > 0 or self._is_reset or self._has_finished
 
     def _take(self, size: int) -> list[Buffer]:
         self._held -= size

@@ -15,8 +15,10 @@ from libp2p.peer.id import ID
 from libp2p.security.noise.transport import Transport
 from libp2p.security.secure_session import SecureSession
 
-RECEIVED_BYTES_MAX = 1 << 18
-"""Read from the socket at a time."""
+RECEIVED_BYTES = 1 << 16
+"""Read from the socket at a time: room for more costs five times as much to come by."""
+RECEIVED_BYTES_MAX = 1 << 19
+"""Read at a time while so much comes that the other was filled."""
 _MESSAGE_MAX = 65_535
 _TAG = 16
 _PLAIN_MAX = _MESSAGE_MAX - _TAG
@@ -52,7 +54,9 @@ class NoiseSession(SecureSession):  # type: ignore[misc]  # libp2p is untyped
         self._raw = raw
         self._seal = _Cipher(states.cipher_state_encrypt.k)
         self._open = _Cipher(states.cipher_state_decrypt.k)
-        self._sealed = bytearray()
+        self._room = RECEIVED_BYTES
+        self._rest = b""
+        """The beginning of a message that is still coming."""
         self._opened = bytearray()
 
     async def send(self, pieces: Iterable[Buffer]) -> None:
@@ -81,11 +85,13 @@ class NoiseSession(SecureSession):  # type: ignore[misc]  # libp2p is untyped
 
     async def _messages(self) -> list[bytes]:
         while True:
-            data = await self._raw.read(RECEIVED_BYTES_MAX)
+            data = await self._raw.read(self._room)
             if not data:
                 raise ConnectionClosedError("ended by the peer")
-            self._sealed += data
-            if messages := self._open.open(self._sealed):
+            self._room = RECEIVED_BYTES_MAX if len(data) >= RECEIVED_BYTES else RECEIVED_BYTES
+            messages, rest = self._open.open(self._rest + data if self._rest else data)
+            self._rest = bytes(rest)
+            if messages:
                 return messages
 
 
@@ -108,24 +114,20 @@ class _Cipher:
             at = end
         return sealed
 
-    def open(self, sealed: bytearray) -> list[bytes]:
-        """Take the whole messages off ``sealed`` and return what they carry."""
-        opened, at = [], 0
-        with memoryview(sealed) as view:
-            while len(view) - at >= _LENGTH:
-                start = at + _LENGTH
-                end = start + int.from_bytes(view[at:start], "big")
-                if end > len(view):
-                    break
-                opened.append(self._opened(view[start:end]))
-                at = end
-        del sealed[:at]
-        return opened
+    def open(self, sealed: bytes) -> tuple[list[bytes], memoryview]:
+        """Return what the whole messages of ``sealed`` carry, and what is left behind them."""
+        opened, left = [], memoryview(sealed)
+        while len(left) >= _LENGTH:
+            end = _LENGTH + int.from_bytes(left[:_LENGTH], "big")
+            if end > len(left):
+                break
+            opened.append(self._opened(left[_LENGTH:end]))
+            left = left[end:]
+        return opened, left
 
     def _opened(self, message: memoryview) -> bytes:
         try:
-            with message:
-                return self._aead.decrypt(self._nonce(), message, None)
+            return self._aead.decrypt(self._nonce(), message, None)
         except InvalidTag as fault:
             raise DecryptionFailedException("a message that the peer did not seal") from fault
 

@@ -204,7 +204,8 @@ class Server:
                 log.warning("blob %s is damaged and not served", request.root.hex()[:16])
                 await stream.reset()
                 return
-            await trio.sleep(volume.take(len(chunk), trio.current_time()))
+            if pause := volume.take(len(chunk), trio.current_time()):
+                await trio.sleep(pause)
             if waiting == CREDITS:
                 waiting -= await self._acknowledged(stream, request, slot, waiting)
             with trio.fail_after(self.chunk_seconds):

@@ -30,7 +30,7 @@ async def _read_ahead(stream: TrioTCPStream, n: int | None = None) -> bytes:
     if n == 0:
         return b""
     if not ahead:
-        if n is not None and n > READ_AHEAD_BYTES:
+        if n is not None and n >= READ_AHEAD_BYTES:
             data: bytes = await _receive(stream, n)
             return data
         ahead += await _receive(stream, READ_AHEAD_BYTES)

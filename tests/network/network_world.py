@@ -39,7 +39,7 @@ class Shelf(dict[Digest, bytes]):
 
 async def fetched(each: Network, root: Digest, length: int, *holders: Network) -> bytes:
     """Have ``each`` pull a masked vector from scratch."""
-    draft = MemoryDraft()
+    draft = MemoryDraft(length)
     peers = [holder.peer for holder in holders]
     await each.fetch(root, TreeKind.MASKED_VECTOR, length, peers, draft)
     return bytes(draft.take())

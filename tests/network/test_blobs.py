@@ -54,7 +54,7 @@ async def test_list_of_records_arrives_under_its_own_leaf_size():
     root = tree_root(TreeKind.INCLUSION, records, RECORD_BYTES)
     shelf[root] = records
     holder, puller = node(1, blobs=shelf), node(2)
-    draft = MemoryDraft()
+    draft = MemoryDraft(len(records))
     async with running(holder, puller):
         await known(puller, holder)
         await puller.fetch(
@@ -65,7 +65,7 @@ async def test_list_of_records_arrives_under_its_own_leaf_size():
 
 async def test_length_beyond_the_limit_is_never_asked_for():
     with pytest.raises(OversizedError):
-        await node(1).fetch(Digest(bytes(32)), KIND, BLOB_BYTES_MAX + 1, [], MemoryDraft())
+        await node(1).fetch(Digest(bytes(32)), KIND, BLOB_BYTES_MAX + 1, [], MemoryDraft(1))
 
 
 @pytest.mark.parametrize("lie", [send_wrong_nodes, send_a_wrong_third_chunk])
@@ -223,7 +223,7 @@ async def test_holder_is_not_kept_waiting_for_a_slow_disk(monkeypatch):
                 time.sleep(0.8)  # in the thread that writes
             super().append(chunk)
 
-    draft = SlowDisk()
+    draft = SlowDisk(len(data))
     async with running(holder, puller):
         await known(puller, holder)
         await puller.fetch(root, KIND, len(data), [holder.peer], draft)

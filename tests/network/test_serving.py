@@ -49,7 +49,9 @@ async def test_unknown_root_wrong_length_and_tiny_leaves_are_refused_before_a_by
             (ROOT, LENGTH, 1, "unknown"),
         ):
             with pytest.raises(BlobUnavailableError) as caught:
-                await puller.fetch(wanted, KIND, length, [holder.peer], MemoryDraft(), leaf_bytes)
+                await puller.fetch(
+                    wanted, KIND, length, [holder.peer], MemoryDraft(length), leaf_bytes
+                )
             assert [fault.split(": ")[1] for fault in caught.value.reasons] == [reason]
         assert holder.counters.bytes_blobs == 0
 

@@ -1,5 +1,5 @@
 from flocknode.crypto.hashing import sha256
-from flocknode.node.blobs import DRAFTS_MAX, MemoryBlobs
+from flocknode.node.blobs import DRAFTS_MAX, MemoryBlobs, MemoryDraft
 
 ROOTS = [sha256(bytes([number])) for number in range(4)]
 
@@ -39,3 +39,20 @@ def test_draft_that_made_room_for_others_becomes_a_blob_all_the_same():
         draft.append(root[:10])
         blobs.finish(root, draft, sync=False)
     assert [blobs.get(root) for root in roots] == [root[:10] for root in roots]
+
+
+def test_draft_of_another_length_is_not_gone_on_with():
+    blobs = MemoryBlobs()
+    blobs.draft(ROOTS[0], 10).append(bytes(10))
+    assert blobs.draft(ROOTS[0], 10).held == 10
+    longer = blobs.draft(ROOTS[0], 20)
+    longer.append(b"x" * 20)
+    assert longer.take() == b"x" * 20
+
+
+def test_cut_draft_holds_what_was_before_the_cut_and_what_comes_after():
+    draft = MemoryDraft(8)
+    draft.append(b"abcdef")
+    draft.cut(2)
+    draft.append(b"XY")
+    assert (draft.held, draft.read(1, 99), draft.take()) == (4, b"bXY", b"abXY")

@@ -119,7 +119,7 @@ async def _pull_rate(root: Digest, address: str) -> tuple[float, float]:
 
 async def _pull(network: Network, root: Digest, holder: PeerId) -> None:
     kind = TreeKind.MASKED_VECTOR
-    await network.fetch(root, kind, BLOB_BYTES, (holder,), MemoryDraft())
+    await network.fetch(root, kind, BLOB_BYTES, (holder,), MemoryDraft(BLOB_BYTES))
 
 
 @asynccontextmanager

@@ -81,7 +81,7 @@ class Collector:
         seats: Sequence[PeerId],
         leaf_bytes: int = LEAF_BYTES,
     ) -> bytes:
-        draft = MemoryDraft()
+        draft = MemoryDraft(length)
         await self._network.fetch(root, kind, length, seats, draft, leaf_bytes)
         return bytes(draft.take())
 
