@@ -26,7 +26,7 @@ from flocknode.model.words import MODEL_DTYPE, model_words
 WORKERS: Final = 2
 JOB_SECONDS_MAX: Final = 300.0
 PATIENCE_SECONDS: Final = 1.0
-"""A job that waits this long calls for the other workers: each spends two seconds loading torch."""
+"""A job that waits this long calls for the other workers: each loads torch, a second of work or two."""
 _WORKERS_MAX: Final = 64
 _ANSWER_EXTRA_BYTES: Final = 4_096
 _Result = TypeVar("_Result")

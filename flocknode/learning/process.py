@@ -13,7 +13,7 @@ from flocknode.learning import jobs
 from flocknode.learning.errors import WorkerDied
 
 START_SECONDS_MAX: Final = 60.0
-"""Importing torch and the first step: 2 to 4 s, more on a machine that is busy starting."""
+"""Importing torch: 1 to 2 s, more on a machine that is busy starting."""
 _LAST_WORDS_BYTES: Final = 2_000
 _LAST_WORDS_SECONDS: Final = 0.5
 """Output and error end together, in either order."""
@@ -66,7 +66,7 @@ class WorkerProcess:
         self._silent.set()
 
     async def ready(self) -> None:
-        """Wait until the worker is warm. Raises ``WorkerDied`` and ``trio.TooSlowError``."""
+        """Wait until the worker takes jobs. Raises ``WorkerDied`` and ``trio.TooSlowError``."""
         with trio.fail_after(START_SECONDS_MAX):
             if await self._receive("start", jobs.HEAD_BYTES + len(jobs.READY)) != (jobs.READY,):
                 raise WorkerDied("start", "it did not greet")

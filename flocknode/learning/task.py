@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn import functional
 
 from flocknode.errors import UsageError
+from flocknode.learning.descent import MomentumSgd
 from flocknode.learning.shards import Shard, Split
 from flocknode.learning.tasks import BUILT_IN
 
@@ -65,23 +66,15 @@ class Task(ABC):
         """Train ``model`` in place for one round; return the mean loss of the last epoch."""
         model.train()
         inputs, labels = torch.from_numpy(shard.inputs), torch.from_numpy(shard.labels)
-        optimiser = torch.optim.SGD(
-            model.parameters(),
-            self.learning_rate,
-            self.momentum,
-            weight_decay=self.weight_decay,
-            fused=True,  # A step of a small model in four fifths of the time.
-        )
+        descent = MomentumSgd(model, self.learning_rate, self.momentum, self.weight_decay)
         epoch_loss = 0.0
         for _ in range(self.epochs):
             epoch_loss = 0.0
             order = torch.randperm(len(shard), generator=generator)
             for start in range(0, len(shard), self.batch_rows):
                 rows = order[start : start + self.batch_rows]
-                optimiser.zero_grad()
                 loss = self.loss(model, inputs[rows], labels[rows])
-                torch.autograd.backward(loss)
-                optimiser.step()
+                descent.step(loss)
                 epoch_loss += loss.item() * len(rows)
         return epoch_loss / len(shard)
 

@@ -35,7 +35,8 @@ class LocalUpdate:
 def make_deterministic() -> None:
     """Make torch repeat itself bit by bit; call once, before anything else of torch."""
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(mode=True)
+    # ``use_deterministic_algorithms`` sets the same and loads a compiler: more than a second.
+    torch.set_deterministic_debug_mode("error")
 
 
 def initial_words(task: Task, seed: int) -> NDArray[np.int32]:

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from torch import nn
 
 from flocknode.errors import OperatorError
 from flocknode.learning import jobs, training
@@ -36,7 +35,6 @@ def main() -> None:
     frames: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read_frames, args=(frames,), daemon=True).start()
     training.make_deterministic()
-    _warm_up()
     _answer(answers, (jobs.READY,))
     while True:
         _answer(answers, _outcome(jobs.read_job(frames.get())))
@@ -60,15 +58,6 @@ def _read_frames(frames: queue.SimpleQueue[bytes]) -> None:
 def _answer(answers: BinaryIO, values: tuple[Any, ...]) -> None:
     answers.write(jobs.pack_frame(values))
     answers.flush()
-
-
-def _warm_up() -> None:
-    """Take one training step: torch's first costs more than a second, the next microseconds."""
-    model = nn.Linear(2, 2)
-    optimiser = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-    loss = nn.functional.cross_entropy(model(torch.ones(2, 2)), torch.tensor([0, 1]))
-    torch.autograd.backward(loss)
-    optimiser.step()
 
 
 def _outcome(job: Job) -> tuple[Any, ...]:
