@@ -167,17 +167,18 @@ def _beacon_arguments(
     )
 
 
-async def enrol(
-    bindings: Bindings, registrar: Sender, bond: Wei, enrolments: Sequence[Enrolment]
-) -> list[int]:
-    """Admit, register, stake and, with onions, commit; return the ids in the order given.
-
-    Validators of one organisation share its owner, and so one ``Sender``.
-    Owners and signers need native coin, the registrar its role. The stake comes from the
-    token's faucet, so this is for networks of play money.
-    """
+async def admit(bindings: Bindings, registrar: Sender, enrolments: Sequence[Enrolment]) -> None:
+    """Admit every organisation and give its owner tokens, which are play money."""
     organisations = {one.organisation: one for one in enrolments}.values()
     await send_all(registrar, [it for one in organisations for it in _admission(bindings, one)])
+
+
+async def enrol(bindings: Bindings, bond: Wei, enrolments: Sequence[Enrolment]) -> list[int]:
+    """Register, stake and, with onions, commit; return the ids in the order given.
+
+    Validators of one organisation share its owner, and so one ``Sender``. Owners are admitted, and
+    they and signers have native coin.
+    """
     stakes = Counter[Address]()
     for one in enrolments:
         stakes[one.owner.address] += one.stake

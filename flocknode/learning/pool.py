@@ -26,7 +26,7 @@ from flocknode.model.words import MODEL_DTYPE, model_words
 WORKERS: Final = 2
 JOB_SECONDS_MAX: Final = 300.0
 PATIENCE_SECONDS: Final = 1.0
-"""A job that waits this long calls for the other workers: each loads torch, a second of work or two."""
+"""A job that waits this long calls for the other workers: each loads torch, for a second or two."""
 _WORKERS_MAX: Final = 64
 _ANSWER_EXTRA_BYTES: Final = 4_096
 _Result = TypeVar("_Result")
@@ -75,6 +75,7 @@ class TrainerPool:
         self._seconds_max = seconds_max
         self._returned, self._free = trio.open_memory_channel[WorkerProcess](_WORKERS_MAX)
         self._alive = 0
+        self._begun = trio.Event()
         self._greeted = trio.Event()
         self._wanting = trio.Event()
         self._why = ""
@@ -84,7 +85,7 @@ class TrainerPool:
     async def open(
         cls, workers: int = WORKERS, seconds_max: float = JOB_SECONDS_MAX
     ) -> AsyncIterator[Self]:
-        """Start one of ``workers`` and go on at once; jobs wait for it. Leaving kills them.
+        """Start one of ``workers`` and go on; jobs wait until it is ready. Leaving kills them.
 
         The others start when a job has waited for a while.
 
@@ -95,6 +96,7 @@ class TrainerPool:
             pool = cls(nursery, seconds_max)
             pool._alive = workers
             nursery.start_soon(pool._serve_all, workers)
+            await pool._begun.wait()
             yield pool
             nursery.cancel_scope.cancel()
 
@@ -185,6 +187,7 @@ class TrainerPool:
     async def _serve_one(self) -> bool:
         """Offer one worker until it retires; say whether it became ready."""
         worker = await WorkerProcess.start()
+        self._begun.set()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(worker.listen)

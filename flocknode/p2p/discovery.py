@@ -33,7 +33,7 @@ QUERIES_MAX = 12
 QUERY_SECONDS = 5.0
 REFRESH_SECONDS = 60.0
 LONELY_SECONDS = 2.0
-"""How long to wait before asking again while nobody was there to ask."""
+"""How long to wait before asking, again while nobody was there to ask."""
 HINTED_MAX = 256
 ASKED_PER_SECOND = 4.0
 ASKED_BURST = 32.0
@@ -86,12 +86,14 @@ class Discovery:
 
     async def run(self) -> None:
         """Tell a few peers about this node, and hear of others, until cancelled."""
+        pause = LONELY_SECONDS
         while True:
+            # The first time, too: nodes that start together leave each other room to join.
+            await trio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
             self.table.keep(self._gate.admits)
             asked = await self._look_up(key_of(self._host.peer), PARALLEL)
             asked += await self._look_up(Digest(os.urandom(32)), PARALLEL) if asked else 0
             pause = REFRESH_SECONDS if asked else LONELY_SECONDS
-            await trio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
 
     async def find(self, peer: PeerId) -> None:
         """Look for the addresses of ``peer``; the host knows what was found."""

@@ -29,6 +29,8 @@ class _Wanted:
     """Set when there is a reason to try again at once."""
     urgent: trio.Event = field(default_factory=trio.Event)
     """Set once the first attempt cannot wait."""
+    has_failed: bool = False
+    """The last attempt came to nothing."""
 
 
 class Keeper:
@@ -85,7 +87,8 @@ class Keeper:
     async def _keep(self, peer: PeerId, wanted: _Wanted) -> None:
         delay = RETRY_SECONDS_MIN
         with wanted.scope:
-            with trio.move_on_after(CALM_SECONDS * len(self._wanted) * random.random()):  # noqa: S311
+            calm = CALM_SECONDS * len(self._wanted)
+            with trio.move_on_after(calm * random.uniform(0.2, 1.0)):  # noqa: S311
                 await wanted.urgent.wait()
             while True:
                 if await self._attempt(peer, wanted) > STEADY_SECONDS:
@@ -98,7 +101,8 @@ class Keeper:
     async def _attempt(self, peer: PeerId, wanted: _Wanted) -> float:
         """Hold a session and return how many seconds it stood; 0 if there was none to be had.
 
-        What is heard of ``peer`` counts from then on, so that an address that is found is dialled.
+        Whoever fails twice is looked for: at first it may only be starting. What is heard of
+        ``peer`` counts from then on, so that an address that is found is dialled.
         """
         began = trio.current_time()
         try:
@@ -106,7 +110,10 @@ class Keeper:
         except NetworkError as fault:
             log.debug("no session peer=%s cause=%s", peer_text(peer), fault)
             wanted.heard = trio.Event()
-            await self._find(peer)
+            if wanted.has_failed:
+                await self._find(peer)
+            wanted.has_failed = True
             return 0.0
         wanted.heard = trio.Event()
+        wanted.has_failed = False
         return trio.current_time() - began

@@ -6,7 +6,6 @@ each attempt; before and afterwards its nodes are as honest as the machine insid
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from flocknode.aggregation.step import model_root, server_step
 from flocknode.crypto.eip712 import Domain
@@ -43,22 +42,7 @@ from flocknode.protocol.ledger import IncludeSet, ProposeModel, TaskCreated
 from flocknode.protocol.proofs import AskTree
 from flocknode.protocol.round import RoundMachine
 from flocknode.protocol.seating import Seating
-
-
-class Lie(StrEnum):
-    EQUIVOCATE = "equivocate"
-    INCLUSION = "inclusion"
-    MASK = "mask"
-    AGGREGATE = "aggregate"
-    STEP = "step"
-    TREE = "tree"
-    SILENT = "silent"
-    WITHHOLD = "withhold"
-
-
-class Colluding(StrEnum):
-    MINORITY = "minority"
-    MAJORITY = "majority"
+from flocknode.sim.lies import Colluding, Lie
 
 
 @dataclass(slots=True)

@@ -3,7 +3,14 @@
 import random
 
 from flocknode.chain.bindings import Bindings
-from flocknode.chain.deploy import COIN, Enrolment, NetworkTerms, deploy_contracts, enrol
+from flocknode.chain.deploy import (
+    COIN,
+    Enrolment,
+    NetworkTerms,
+    admit,
+    deploy_contracts,
+    enrol,
+)
 from flocknode.chain.errors import CallReverted
 from flocknode.chain.reader import Reader
 from flocknode.chain.sender import Sender
@@ -37,7 +44,8 @@ async def test_bytecode_and_reference_draw_the_same_committees(bench) -> None:
                 onion_tip=Digest(bytes([place + 1]) * 32) if first else None,
             )
         )
-    await enrol(bindings, deployer, terms.bond, enrolments)
+    await admit(bindings, deployer, enrolments)
+    await enrol(bindings, terms.bond, enrolments)
     reader = Reader(bench.client, deployment)
 
     async def each(function: str) -> list:

@@ -3,7 +3,8 @@
 from flocknode.protocol.ledger import CommitteeDrawn, ProposalAccepted, RoundSettled, SetAccepted
 from flocknode.protocol.seating import take_seats
 from flocknode.protocol.verdicts import OffenceProven, ProposalStruck, ValidatorSlashed
-from flocknode.sim.liars import Colluding, Lie, Plot
+from flocknode.sim.liars import Plot
+from flocknode.sim.lies import Colluding, Lie
 from flocknode.sim.world import World
 from tests.builders import patient_windows
 from tests.simulation.round_world import all_of, terms_of

@@ -17,8 +17,6 @@ from flocknode.cli.stopping import until_stopped
 from flocknode.errors import UnavailableError
 from flocknode.learning.pool import TrainerPool
 
-HEAD_START_SECONDS = 0.1
-
 
 async def run_demo(options: DemoOptions, output: Output) -> int:
     """Run the demo; return the exit code: 0 if every round settled and was verified."""
@@ -33,7 +31,6 @@ async def _run(options: DemoOptions, output: Output) -> int:
             output.progress("starting a development chain and training processes")
             async with TrainerPool.open() as pool:
                 # The processes load torch while this one loads the rest.
-                await trio.sleep(HEAD_START_SECONDS)
                 tune_process()
                 from flocknode.cli.demo.run import play
 

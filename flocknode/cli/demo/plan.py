@@ -8,7 +8,7 @@ from flocknode.crypto.suites import SUITES, X25519
 from flocknode.errors import UnavailableError, UsageError
 from flocknode.learning.tasks import BUILT_IN
 from flocknode.model.terms import IntegerTerms, TaskTerms, Windows
-from flocknode.sim.liars import Colluding, Lie
+from flocknode.sim.lies import Colluding, Lie
 
 TRAINERS_MAX = 64
 VALIDATORS_MAX = 32

@@ -16,6 +16,7 @@ from flocknode.chain.deploy import (
     Enrolment,
     NetworkTerms,
     TaskPlan,
+    admit,
     create_task,
     deploy_contracts,
     enrol,
@@ -54,10 +55,11 @@ from flocknode.model.words import words_bytes
 from flocknode.primitives import Wei
 from flocknode.protocol.roster import Roster, RosterEntry
 from flocknode.protocol.round import RoundMachine
-from flocknode.sim.liars import Colluding, Lie, Plot
+from flocknode.sim.lies import Colluding, Lie
 
 if TYPE_CHECKING:
     from flocknode.cli.assembly import Node
+    from flocknode.sim.liars import Plot
 
 HELD_OUT = "held-out.npz"
 CHAIN_FOLDER = "devchain"
@@ -133,25 +135,16 @@ async def set_stage(grounds: Grounds, options: DemoOptions) -> Stage:
     trainers = [create_trainer(directory / f"trainer-{i:02}") for i in range(options.trainers)]
     validators = _create_validators(directory, options, options.ports())
     creator = Sender(client, heads, chain.faucet, chain.chain_id)
-    results: dict[str, Prepared | Deployment] = {}
-
-    async def prepare() -> None:
-        shards = tuple(str(member.directory / SHARD) for member in trainers)
-        job = PrepareJob(options.task, shards, str(directory / HELD_OUT), options.seed)
-        results["prepared"] = await pool.prepare(job)
-
-    async def deploy() -> None:
-        results["deployment"] = await _build_network(grounds, creator, validators, options)
-
+    shards = tuple(str(member.directory / SHARD) for member in trainers)
+    job = PrepareJob(options.task, shards, str(directory / HELD_OUT), options.seed)
     async with trio.open_nursery() as together:
-        together.start_soon(prepare)
-        together.start_soon(deploy)
-    prepared, deployment = results["prepared"], results["deployment"]
-    assert isinstance(prepared, Prepared)
-    assert isinstance(deployment, Deployment)
-    bindings = Bindings(deployment)
-    task_file = _task_file(options, prepared, trainers)
-    task = await create_task(bindings, creator, _task_plan(task_file))
+        deployment: Deployment = await together.start(
+            _build_network, grounds, creator, validators, options
+        )
+        bindings = Bindings(deployment)
+        prepared = await pool.prepare(job)
+        task_file = _task_file(options, prepared, trainers)
+        task = await create_task(bindings, creator, _task_plan(task_file))
     return Stage(
         directory,
         options,
@@ -186,14 +179,19 @@ def _create_validators(
 
 
 async def _build_network(
-    grounds: Grounds, creator: Sender, validators: list[ValidatorMember], options: DemoOptions
-) -> Deployment:
-    """Deploy the contracts and enrol the validators with unequal stakes."""
+    grounds: Grounds,
+    creator: Sender,
+    validators: list[ValidatorMember],
+    options: DemoOptions,
+    # libp2p installs outdated stubs that hide this name of trio's from mypy.
+    task_status: trio.TaskStatus[Deployment],  # type: ignore[name-defined]
+) -> None:
+    """Deploy the contracts, tell of it, and enrol the validators with unequal stakes."""
     chain, client, heads = grounds.chain, grounds.client, grounds.heads
     terms = NetworkTerms(registrar=creator.address, treasury=creator.address, members_min=3)
     deployment = await deploy_contracts(client, creator, chain.chain_id, terms)
+    task_status.started(deployment)
     keys = {key.address: key for one in validators for key in (one.owner, one.member.key)}
-    await fund(creator, list(keys), Wei(100 * COIN))
     bindings = Bindings(deployment)
     senders = {
         address: Sender(client, heads, key, chain.chain_id, bindings.artifacts)
@@ -210,8 +208,10 @@ async def _build_network(
         )
         for place, one in enumerate(validators)
     ]
-    await enrol(bindings, creator, terms.bond, enrolments)
-    return deployment
+    async with trio.open_nursery() as first:
+        first.start_soon(fund, creator, list(keys), Wei(100 * COIN))
+        first.start_soon(admit, bindings, creator, enrolments)
+    await enrol(bindings, terms.bond, enrolments)
 
 
 def _task_file(options: DemoOptions, prepared: Prepared, trainers: list[Member]) -> TaskFile:
@@ -287,11 +287,13 @@ async def start_nodes(stage: Stage, nursery: trio.Nursery) -> None:
     await _wait_joined(stage.nodes)
 
 
-def _plot(stage: Stage) -> Plot | None:
+def _plot(stage: Stage) -> "Plot | None":
     """Return who lies about what, if somebody is to lie."""
     options = stage.options
     if options.liar is None:
         return None
+    from flocknode.sim.liars import Plot
+
     lie, domain = Lie(options.liar), stage.deployment.domain
     # The first missed duty costs no stake.
     rounds = frozenset({0, 1} if lie is Lie.SILENT else {0})
