@@ -17,6 +17,7 @@ from flocknode.chain.deploy import (
     Enrolment,
     NetworkTerms,
     TaskPlan,
+    admit,
     create_task,
     deploy_contracts,
     enrol,
@@ -244,7 +245,8 @@ async def set_up(bench, drand: DrandTerms | None = None, plan: TaskPlan = PLAN) 
         )
         for i in range(VALIDATORS)
     ]
-    ids = await enrol(bindings, faucet, terms.bond, enrolments)
+    await admit(bindings, faucet, enrolments)
+    ids = await enrol(bindings, terms.bond, enrolments)
     task = await create_task(bindings, creator, plan)
     seconds = trio.current_time() - started
     members = [

@@ -4,7 +4,13 @@ import trio
 import trio.testing
 
 from flocknode.p2p.faults import PeerUnreachableError
-from flocknode.p2p.keeper import CALM_SECONDS, RETRY_SECONDS_MAX, STEADY_SECONDS, Keeper
+from flocknode.p2p.keeper import (
+    CALM_SECONDS,
+    RETRY_SECONDS_MAX,
+    RETRY_SECONDS_MIN,
+    STEADY_SECONDS,
+    Keeper,
+)
 from flocknode.primitives import PeerId
 
 PEER = PeerId(b"peer")
@@ -86,6 +92,14 @@ async def test_peers_that_can_wait_are_begun_with_one_by_one_unless_they_no_long
             assert {*peers[:10]} <= begun.keys()
     later = [begun[peer] for peer in peers[10:]]
     assert max(later) - min(later) > CALM_SECONDS * len(peers) / 3
+
+
+async def test_peer_that_fails_once_is_tried_again_before_it_is_looked_for(autojump_clock):
+    attempts = Attempts(autojump_clock)
+    await kept(attempts, RETRY_SECONDS_MIN / 4)
+    assert (len(attempts.times), attempts.sought) == (1, [])
+    await kept(attempts, 2 * RETRY_SECONDS_MIN)
+    assert (len(attempts.times), attempts.sought) == (3, [PEER])
 
 
 async def test_two_peers_do_not_retry_in_step(autojump_clock):
