@@ -2,6 +2,7 @@
 
 import mmap
 from collections import OrderedDict
+from contextlib import suppress
 
 from flocknode.crypto.merkle import TreeKind, tree_root
 from flocknode.ports import BlobStore, Draft
@@ -25,7 +26,8 @@ class MemoryDraft:
         self.length = length
         self.held = 0
         self._pages = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self._pages.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(AttributeError, OSError):  # A system without them gives small ones.
+            self._pages.madvise(mmap.MADV_HUGEPAGE)
 
     def read(self, start: int, size: int) -> bytes:
         return self._pages[start : min(start + size, self.held)]
