@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 import trio
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError
-from memory_pipes import connected, opened
+from memory_pipes import Pipe, connected, opened
 from network_world import eventually, link, node, running, stranger
 
 from flocknode.p2p.frames import Flag, Unpacker, data_header, go_away, ping, window_update
@@ -273,6 +273,24 @@ class Nowhere(Connection):
 
     def __init__(self):
         pass
+
+
+@pytest.mark.parametrize("size", [61, 4_096, 65_537, 1 << 20])
+async def test_sealed_messages_open_whatever_pieces_they_come_in(monkeypatch, size):
+    whole = Pipe.read
+
+    async def cut(pipe, n=None):
+        return await whole(pipe, min(n or size, size))
+
+    monkeypatch.setattr(Pipe, "read", cut)
+    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
+        sender, receiver = await opened(ours, theirs)
+        nursery.start_soon(sender.write, DATA)
+        receiver.widen(len(DATA))
+        came = bytearray()
+        while len(came) < len(DATA):
+            came += await receiver.read()
+        assert came == DATA
 
 
 async def test_small_parts_of_large_messages_do_not_keep_these_in_memory():
